@@ -1,0 +1,2 @@
+//! logboom
+fn main() {}

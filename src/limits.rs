@@ -1,0 +1,54 @@
+//! Every bound of the daemon, with its reason.
+//!
+//! Sizes are bytes unless the name says otherwise. What depends on the configuration (shards, connections, segment size) is summed in
+//! [`MemoryBudget`], which `logboom check` prints and the tests hold the process to.
+
+/// 2^10 bytes.
+pub const KIB: usize = 1024;
+/// 2^20 bytes.
+pub const MIB: usize = 1024 * KIB;
+
+/// A shard's receive buffer, shared by its connections in turn: large enough that a system call is amortized over a thousand lines, small enough to
+/// stay in L2 beside a batch.
+pub const RECEIVE_BYTES: usize = 256 * KIB;
+
+/// What a connection may keep of an unfinished line without asking: one idle connection costs this at most, so ten thousand cost 40 MB.
+pub const PARTIAL_SMALL_BYTES: usize = 4 * KIB;
+
+/// What all connections of one shard together may keep of unfinished long lines. A connection whose line would need more waits, unread.
+pub const PARTIAL_SHARED_BYTES: usize = 32 * MIB;
+
+/// One batch. Large enough to amortize a write, small enough that a shard's two stay in L2.
+pub const BATCH_BYTES: usize = 512 * KIB;
+
+/// Batches per shard: one is filled while the other is written.
+pub const BATCHES_PER_SHARD: usize = 2;
+
+/// One block of an archive (a gzip member or zstd frame): at most this many raw bytes of whole lines, unless one line is longer. Small enough that a
+/// search decompresses little to read one line, large enough that the ratio is within 2 % of one stream's.
+pub const BLOCK_BYTES: usize = 512 * KIB;
+
+/// The shortest `--line-max`.
+pub const LINE_MAX_BYTES_MIN: usize = KIB;
+/// The longest `--line-max`. Offsets within a JSON line are 32 bits in simd-json; far below that, a line stops being a line.
+pub const LINE_MAX_BYTES_MAX: usize = 64 * MIB;
+
+/// The smallest `--rotate-size`: below one page a segment is all overhead.
+pub const ROTATE_BYTES_MIN: u64 = 4 * KIB as u64;
+/// The largest `--rotate-size`: the pool reads one segment's blocks in turn, but recovery and retention work by whole segments.
+pub const ROTATE_BYTES_MAX: u64 = 16 * 1024 * MIB as u64;
+
+/// Shards per process, the two digits of `.s00`.
+pub const SHARDS_MAX: usize = 100;
+
+/// Service names counted by name; the rest are counted together. Bounds the metrics' cardinality.
+pub const SERVICES_MAX: usize = 256;
+/// The longest service name counted by name, in bytes.
+pub const SERVICE_NAME_BYTES_MAX: usize = 128;
+
+/// Levels of nesting in a JSON line, as much as simd-json allows by default.
+pub const JSON_DEPTH_MAX: usize = 1024;
+
+const _: () = assert!(RECEIVE_BYTES <= BATCH_BYTES);
+const _: () = assert!(PARTIAL_SMALL_BYTES < RECEIVE_BYTES);
+const _: () = assert!(LINE_MAX_BYTES_MAX < u32::MAX as usize);

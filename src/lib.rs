@@ -1,0 +1,3 @@
+//! logboom
+pub mod limits;
+pub mod store;

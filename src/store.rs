@@ -1,0 +1,6 @@
+//! The store: segments from sealing to archive, and the recovery of a data directory.
+pub mod name;
+pub mod permits;
+pub mod policy;
+pub mod segment;
+pub mod utc;

@@ -1,0 +1,134 @@
+//! What a shard hands to the compress pool.
+
+use std::path::PathBuf;
+
+use super::name::{SegmentId, ShardTag, Stream};
+use super::permits::RawPermit;
+
+/// How many log levels are counted apart, in the order of the record's level type.
+pub const LEVELS: usize = 7;
+
+/// What is known of one line after parsing it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LineStats {
+    /// The record's time, in microseconds since 1970 UTC; `None` where it has none.
+    pub time_us: Option<i64>,
+    /// The level's place among [`LEVELS`].
+    pub level: usize,
+}
+
+/// Reads one stored line's time and level. Used for segments that come without [`BlockStats`]: after a recovery.
+pub trait LineScanner {
+    /// Scans `line`, without its newline. The bytes may be overwritten: simd-json parses in place.
+    fn scan(&mut self, line: &mut [u8]) -> LineStats;
+}
+
+/// The earliest and the latest time of some lines, in microseconds since 1970 UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeRange {
+    /// The earliest.
+    pub min_us: i64,
+    /// The latest.
+    pub max_us: i64,
+}
+
+impl TimeRange {
+    /// The smallest range that holds both.
+    pub fn union(self, other: TimeRange) -> TimeRange {
+        TimeRange {
+            min_us: self.min_us.min(other.min_us),
+            max_us: self.max_us.max(other.max_us),
+        }
+    }
+}
+
+/// What the lines of one block sum up to. A block is whole lines, at most [`BLOCK_BYTES`](crate::limits::BLOCK_BYTES) unless one line is longer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BlockStats {
+    /// Raw bytes, newlines included.
+    pub raw_len: u64,
+    /// How many lines.
+    pub lines: u64,
+    /// The times of those lines that have one.
+    pub time: Option<TimeRange>,
+    /// Lines by level; sums up to `lines`.
+    pub levels: [u64; LEVELS],
+}
+
+impl BlockStats {
+    /// Adds one line of `raw_len` bytes, its newline included.
+    pub fn add_line(&mut self, raw_len: u64, line: LineStats) {
+        self.raw_len += raw_len;
+        self.lines += 1;
+        self.levels[line.level] += 1;
+        if let Some(time_us) = line.time_us {
+            self.add_time(TimeRange {
+                min_us: time_us,
+                max_us: time_us,
+            });
+        }
+    }
+
+    /// Adds everything that `other` sums up.
+    pub fn add(&mut self, other: &BlockStats) {
+        self.raw_len += other.raw_len;
+        self.lines += other.lines;
+        for (mine, theirs) in self.levels.iter_mut().zip(other.levels) {
+            *mine += theirs;
+        }
+        if let Some(range) = other.time {
+            self.add_time(range);
+        }
+    }
+
+    fn add_time(&mut self, range: TimeRange) {
+        self.time = Some(self.time.map_or(range, |mine| mine.union(range)));
+    }
+}
+
+/// A sealed raw segment on its way to its archive. Owns the right to be on disk.
+#[derive(Debug)]
+pub struct SealedSegment {
+    /// Its name.
+    pub id: SegmentId,
+    /// The sealed raw file.
+    pub path: PathBuf,
+    /// The file's length.
+    pub raw_bytes: u64,
+    /// The blocks in file order, as the shard cut them; `None` after a recovery, where the pool scans the file itself.
+    pub blocks: Option<Vec<BlockStats>>,
+    /// Released when the raw file is gone.
+    pub permit: RawPermit,
+}
+
+/// The sequence numbers of one stream and shard. One writer owns it; numbers are never used twice, over restarts too, because recovery starts it
+/// past every number on disk.
+#[derive(Debug)]
+pub struct Sequence {
+    stream: Stream,
+    shard: ShardTag,
+    seq_next: u64,
+}
+
+impl Sequence {
+    /// Starts at `seq_next`.
+    pub fn new(stream: Stream, shard: ShardTag, seq_next: u64) -> Sequence {
+        Sequence {
+            stream,
+            shard,
+            seq_next,
+        }
+    }
+
+    /// Names the segment that is sealed at `sealed_at_s`, seconds since 1970 UTC.
+    pub fn next_id(&mut self, sealed_at_s: u64) -> SegmentId {
+        let seq = self.seq_next;
+        self.seq_next += 1;
+        SegmentId {
+            stream: self.stream,
+            shard: self.shard,
+            sealed_at_s,
+            seq,
+        }
+    }
+}

@@ -1,6 +1,10 @@
 //! The store: segments from sealing to archive, and the recovery of a data directory.
+pub mod disk;
+pub mod error;
+pub mod level;
 pub mod name;
 pub mod permits;
 pub mod policy;
+pub mod pool;
 pub mod segment;
 pub mod utc;

@@ -1,0 +1,300 @@
+//! The file operations of the store, one function each.
+//!
+//! Everything the store does to a data directory goes through a [`Disk`], so that a test can see every single operation, let it fail, stop the
+//! process before it, or cut a write short: it sets a [`FileHook`]. Without one a `Disk` is nothing but the calls.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::error::StorageError;
+
+/// One kind of file operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Op {
+    /// Open a file that exists.
+    Open,
+    /// Create a file, or empty it.
+    Create,
+    /// Read bytes.
+    Read,
+    /// Write bytes.
+    Write,
+    /// Cut a file.
+    Truncate,
+    /// Make a file's bytes durable.
+    Fdatasync,
+    /// Give a file another name.
+    Rename,
+    /// Make a directory's names durable.
+    SyncDir,
+    /// Remove a file.
+    Remove,
+    /// Ask for a file's length.
+    Stat,
+    /// List a directory.
+    List,
+}
+
+impl Op {
+    /// Whether the operation changes what is on disk: those are the points at which a crash can leave something behind.
+    pub fn changes(self) -> bool {
+        !matches!(self, Op::Open | Op::Read | Op::Stat | Op::List)
+    }
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Op::Open => "open",
+            Op::Create => "create",
+            Op::Read => "read",
+            Op::Write => "write",
+            Op::Truncate => "truncate",
+            Op::Fdatasync => "fdatasync",
+            Op::Rename => "rename",
+            Op::SyncDir => "fsync directory",
+            Op::Remove => "remove",
+            Op::Stat => "stat",
+            Op::List => "list",
+        })
+    }
+}
+
+/// Sees every operation before it happens. For tests that inject faults and crashes.
+pub trait FileHook: Send + Sync {
+    /// Returns an error to let the operation fail with it instead of happening.
+    fn before(&self, op: Op, path: &Path) -> io::Result<()>;
+
+    /// Like [`before`](FileHook::before) for a write of `len` bytes, not 0. Returns how many of them to write, 1 to `len`; the rest is asked for again.
+    fn before_write(&self, path: &Path, len: usize) -> io::Result<usize> {
+        self.before(Op::Write, path).map(|()| len)
+    }
+}
+
+/// The way to the file system.
+#[derive(Clone, Default)]
+pub struct Disk {
+    hook: Option<Arc<dyn FileHook>>,
+}
+
+impl fmt::Debug for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.hook.is_some() {
+            "Disk(hooked)"
+        } else {
+            "Disk"
+        })
+    }
+}
+
+/// One regular file of a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirEntry {
+    /// Its name.
+    pub name: String,
+    /// Its length in bytes.
+    pub len: u64,
+}
+
+impl Disk {
+    /// The plain file system.
+    pub fn new() -> Disk {
+        Disk::default()
+    }
+
+    /// The file system with a test in between.
+    pub fn with_hook(hook: Arc<dyn FileHook>) -> Disk {
+        Disk { hook: Some(hook) }
+    }
+
+    /// Announces an operation that the caller does itself: the shards write open segments through their own runtime.
+    pub fn announce(&self, op: Op, path: &Path) -> Result<(), StorageError> {
+        self.run(op, path, || Ok(()))
+    }
+
+    /// Opens `path` for reading.
+    pub fn open(&self, path: &Path) -> Result<DiskFile, StorageError> {
+        self.file(Op::Open, path, OpenOptions::new().read(true))
+    }
+
+    /// Opens `path`, which exists, for reading and writing.
+    pub fn open_for_writing(&self, path: &Path) -> Result<DiskFile, StorageError> {
+        self.file(Op::Open, path, OpenOptions::new().read(true).write(true))
+    }
+
+    /// Creates `path`, or empties it.
+    pub fn create(&self, path: &Path) -> Result<DiskFile, StorageError> {
+        self.file(
+            Op::Create,
+            path,
+            OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(true),
+        )
+    }
+
+    /// Renames `from` to `to` within one directory, replacing what was there.
+    pub fn rename(&self, from: &Path, to: &Path) -> Result<(), StorageError> {
+        self.run(Op::Rename, from, || fs::rename(from, to))
+    }
+
+    /// Removes the file `path`.
+    pub fn remove(&self, path: &Path) -> Result<(), StorageError> {
+        self.run(Op::Remove, path, || fs::remove_file(path))
+    }
+
+    /// Makes the names in the directory `dir` durable.
+    pub fn sync_dir(&self, dir: &Path) -> Result<(), StorageError> {
+        self.run(Op::SyncDir, dir, || File::open(dir)?.sync_all())
+    }
+
+    /// The length of the file `path`.
+    pub fn len(&self, path: &Path) -> Result<u64, StorageError> {
+        self.run(Op::Stat, path, || fs::metadata(path).map(|meta| meta.len()))
+    }
+
+    /// The regular files of the directory `dir`, by name. Names that are not UTF-8 are not ours and are shown with replacement characters.
+    pub fn list(&self, dir: &Path) -> Result<Vec<DirEntry>, StorageError> {
+        self.run(Op::List, dir, || {
+            let mut entries = Vec::new();
+            for entry in fs::read_dir(dir)? {
+                let entry = entry?;
+                let meta = match entry.metadata() {
+                    Ok(meta) => meta,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue, // removed meanwhile
+                    Err(error) => return Err(error),
+                };
+                if meta.is_file() {
+                    entries.push(DirEntry {
+                        name: entry.file_name().to_string_lossy().into_owned(),
+                        len: meta.len(),
+                    });
+                }
+            }
+            entries.sort_by(|a, b| a.name.cmp(&b.name));
+            Ok(entries)
+        })
+    }
+
+    fn file(&self, op: Op, path: &Path, options: &OpenOptions) -> Result<DiskFile, StorageError> {
+        let file = self.run(op, path, || options.open(path))?;
+        Ok(DiskFile {
+            file,
+            path: path.to_path_buf(),
+            disk: self.clone(),
+        })
+    }
+
+    fn run<T>(
+        &self,
+        op: Op,
+        path: &Path,
+        operation: impl FnOnce() -> io::Result<T>,
+    ) -> Result<T, StorageError> {
+        let seen = self
+            .hook
+            .as_ref()
+            .map_or(Ok(()), |hook| hook.before(op, path));
+        seen.and_then(|()| operation())
+            .map_err(|error| StorageError::io(op, path, error))
+    }
+}
+
+/// An open file that knows its path.
+#[derive(Debug)]
+pub struct DiskFile {
+    file: File,
+    path: PathBuf,
+    disk: Disk,
+}
+
+impl DiskFile {
+    /// The path it was opened under.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its length in bytes.
+    pub fn len(&self) -> Result<u64, StorageError> {
+        self.disk.run(Op::Stat, &self.path, || {
+            self.file.metadata().map(|meta| meta.len())
+        })
+    }
+
+    /// Whether it holds no bytes.
+    pub fn is_empty(&self) -> Result<bool, StorageError> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Fills `buf` from the current position; returns less than its length only at the end of the file.
+    pub fn read_full(&mut self, buf: &mut [u8]) -> Result<usize, StorageError> {
+        let mut filled = 0;
+        while filled < buf.len() {
+            match self.read(&mut buf[filled..]) {
+                Ok(0) => break,
+                Ok(n) => filled += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(StorageError::io(Op::Read, &self.path, error)),
+            }
+        }
+        Ok(filled)
+    }
+
+    /// Goes to `offset` bytes from the start.
+    pub fn seek_to(&mut self, offset: u64) -> Result<(), StorageError> {
+        self.file
+            .seek(SeekFrom::Start(offset))
+            .map(drop)
+            .map_err(|error| StorageError::io(Op::Read, &self.path, error))
+    }
+
+    /// Writes all of `bytes` at the current position.
+    pub fn write_all(&mut self, mut bytes: &[u8]) -> Result<(), StorageError> {
+        while !bytes.is_empty() {
+            let allowed = match &self.disk.hook {
+                Some(hook) => hook.before_write(&self.path, bytes.len()),
+                None => Ok(bytes.len()),
+            };
+            match allowed.and_then(|n| self.file.write(&bytes[..n])) {
+                Ok(0) => {
+                    return Err(StorageError::io(
+                        Op::Write,
+                        &self.path,
+                        io::ErrorKind::WriteZero.into(),
+                    ));
+                }
+                Ok(n) => bytes = &bytes[n..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(StorageError::io(Op::Write, &self.path, error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Cuts the file to `len` bytes.
+    pub fn truncate(&self, len: u64) -> Result<(), StorageError> {
+        self.disk
+            .run(Op::Truncate, &self.path, || self.file.set_len(len))
+    }
+
+    /// Makes the bytes durable. Never called again after it failed: what the kernel then still holds is unknown.
+    pub fn fdatasync(&self) -> Result<(), StorageError> {
+        self.disk
+            .run(Op::Fdatasync, &self.path, || self.file.sync_data())
+    }
+}
+
+impl Read for DiskFile {
+    /// For decoders; everything else reads with [`DiskFile::read_full`].
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if let Some(hook) = &self.disk.hook {
+            hook.before(Op::Read, &self.path)?;
+        }
+        self.file.read(buf)
+    }
+}

@@ -52,3 +52,10 @@ pub const JSON_DEPTH_MAX: usize = 1024;
 const _: () = assert!(RECEIVE_BYTES <= BATCH_BYTES);
 const _: () = assert!(PARTIAL_SMALL_BYTES < RECEIVE_BYTES);
 const _: () = assert!(LINE_MAX_BYTES_MAX < u32::MAX as usize);
+
+/// What is read of an archive at once: a compressed block is about 100 KB.
+pub const ARCHIVE_READ_BYTES: usize = 128 * KIB;
+
+/// The longest block that a reader decodes. A stored line is at most six times as long as the line that came (every byte a `\u00XX` in JSON), and some
+/// names around it; beyond that an archive is damaged, or made to exhaust memory.
+pub const BLOCK_DECODED_BYTES_MAX: usize = 8 * LINE_MAX_BYTES_MAX;

@@ -1,4 +1,5 @@
 //! The store: segments from sealing to archive, and the recovery of a data directory.
+pub mod codec;
 pub mod disk;
 pub mod error;
 pub mod level;

@@ -59,3 +59,14 @@ pub const ARCHIVE_READ_BYTES: usize = 128 * KIB;
 /// The longest block that a reader decodes. A stored line is at most six times as long as the line that came (every byte a `\u00XX` in JSON), and some
 /// names around it; beyond that an archive is damaged, or made to exhaust memory.
 pub const BLOCK_DECODED_BYTES_MAX: usize = 8 * LINE_MAX_BYTES_MAX;
+
+/// Archives that are made durable together: one directory fsync for all. Enough to amortize it, few enough that permits come back steadily.
+pub const FINISH_GROUP_MAX: usize = 32;
+
+/// What a compress thread is nicer by than the shards: where they share a core, lines go first, and permits push back if compression can't keep up.
+pub const COMPRESS_NICE: i32 = 5;
+
+/// How long the pool waits before it tries a full disk again, at first and at most, in milliseconds.
+pub const DISK_FULL_RETRY_MS_MIN: u64 = 100;
+/// See [`DISK_FULL_RETRY_MS_MIN`].
+pub const DISK_FULL_RETRY_MS_MAX: u64 = 2_000;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::codec::CodecError;
 use super::disk::Op;
 
 /// A storage failure. Its text names the operation and the path and holds the system's own words, so the edge prints it once, as it is.
@@ -27,6 +28,14 @@ pub enum StorageError {
         path: PathBuf,
         /// In a few words, what is wrong with it.
         what: String,
+    },
+    /// A compression engine refused its input, which it never should.
+    #[error("compress {}: {error}", path.display())]
+    Codec {
+        /// The segment.
+        path: PathBuf,
+        /// What the engine said. Part of this error's text, therefore not its source as well.
+        error: CodecError,
     },
     /// The directory can't be used as it is; the text says what to do.
     #[error("{}: {what}", path.display())]

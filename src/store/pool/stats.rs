@@ -68,6 +68,21 @@ impl PoolStats {
         }
     }
 
+    /// Notes that the disk is full, in the system's own words.
+    pub(super) fn pause(&self, reason: String) {
+        self.full.fetch_add(1, Ordering::Relaxed);
+        *self.paused.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+    }
+
+    /// Notes that there is space again. Returns whether there was none.
+    pub(super) fn resume(&self) -> bool {
+        self.paused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+            .is_some()
+    }
+
     /// Why the pool waits, while it does.
     pub fn paused(&self) -> Option<String> {
         self.paused

@@ -1,7 +1,11 @@
 //! Every bound of the daemon, with its reason.
 //!
-//! Sizes are bytes unless the name says otherwise. What depends on the configuration (shards, connections, segment size) is summed in
-//! [`MemoryBudget`], which `logboom check` prints and the tests hold the process to.
+//! Sizes are bytes unless the name says otherwise. What depends on the configuration (shards, connections, the longest line) is summed in
+//! [`budget::MemoryBudget`], which `logboom check` prints and the tests hold the process to.
+
+use std::time::Duration;
+
+pub mod budget;
 
 /// 2^10 bytes.
 pub const KIB: usize = 1024;
@@ -21,8 +25,8 @@ pub const PARTIAL_SHARED_BYTES: usize = 32 * MIB;
 /// One batch. Large enough to amortize a write, small enough that a shard's two stay in L2.
 pub const BATCH_BYTES: usize = 512 * KIB;
 
-/// Batches per shard: one is filled while the other is written.
-pub const BATCHES_PER_SHARD: usize = 2;
+/// Batches per stream of a shard: one is filled while the other is written.
+pub const BATCHES_PER_STREAM: usize = 2;
 
 /// One block of an archive (a gzip member or zstd frame): at most this many raw bytes of whole lines, unless one line is longer. Small enough that a
 /// search decompresses little to read one line, large enough that the ratio is within 2 % of one stream's.
@@ -46,12 +50,32 @@ pub const SERVICES_MAX: usize = 256;
 /// The longest service name counted by name, in bytes.
 pub const SERVICE_NAME_BYTES_MAX: usize = 128;
 
-/// Levels of nesting in a JSON line, as much as simd-json allows by default.
-pub const JSON_DEPTH_MAX: usize = 1024;
+/// Connections that `--max-connections` may allow: beyond, ports and file descriptors end first.
+pub const CONNECTIONS_MAX: usize = 1_000_000;
 
-const _: () = assert!(RECEIVE_BYTES <= BATCH_BYTES);
-const _: () = assert!(PARTIAL_SMALL_BYTES < RECEIVE_BYTES);
-const _: () = assert!(LINE_MAX_BYTES_MAX < u32::MAX as usize);
+/// Sockets on their way to one shard. An accepting shard waits when the other's inbox is full; both go on within a turn.
+pub const INBOX_MESSAGES: usize = 1024;
+
+/// What glommio registers with each of an executor's three rings for O_DIRECT, which logboom does not use: its smallest. Counts as locked memory each time.
+pub const EXECUTOR_IO_BYTES: usize = 64 * KIB;
+
+/// The shortest `--metrics-interval`: shards publish ten times per second, and a faster print would show zeros between.
+pub const METRICS_INTERVAL_MIN: Duration = Duration::from_millis(50);
+
+/// HTTP connections at once; more wait to be accepted.
+pub const HTTP_CONNECTIONS_MAX: usize = 256;
+/// HTTP requests that are worked on at once; more are told to come back.
+pub const HTTP_REQUESTS_MAX: usize = 32;
+/// The longest request body: nothing that is served takes one.
+pub const HTTP_BODY_BYTES_MAX: usize = 64 * KIB;
+/// How long an HTTP request may take.
+pub const HTTP_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Raw segments on disk: the fewest with which every shard can go on (an open one for each of its streams, and one to compress), and what `auto` allows,
+/// enough for a burst that compression works off later.
+pub fn raw_segments(shards: usize, compress_threads: usize) -> (usize, usize) {
+    (2 * shards + 1, 4 * shards + 8 * compress_threads)
+}
 
 /// What is read of an archive at once: a compressed block is about 100 KB.
 pub const ARCHIVE_READ_BYTES: usize = 128 * KIB;
@@ -70,3 +94,8 @@ pub const COMPRESS_NICE: i32 = 5;
 pub const DISK_FULL_RETRY_MS_MIN: u64 = 100;
 /// See [`DISK_FULL_RETRY_MS_MIN`].
 pub const DISK_FULL_RETRY_MS_MAX: u64 = 2_000;
+
+const _: () = assert!(RECEIVE_BYTES <= BATCH_BYTES);
+const _: () = assert!(PARTIAL_SMALL_BYTES < RECEIVE_BYTES);
+const _: () = assert!(LINE_MAX_BYTES_MAX < u32::MAX as usize);
+const _: () = assert!(BLOCK_BYTES <= BLOCK_DECODED_BYTES_MAX);

@@ -7,6 +7,7 @@ pub mod error;
 pub mod level;
 pub mod meta;
 pub mod name;
+pub mod open;
 pub mod permits;
 pub mod policy;
 pub mod pool;

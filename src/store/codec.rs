@@ -30,10 +30,7 @@ pub struct CodecError {
 
 impl CodecError {
     fn new(codec: Codec, what: impl Into<String>) -> CodecError {
-        CodecError {
-            codec: codec.name(),
-            what: what.into(),
-        }
+        CodecError { codec: codec.name(), what: what.into() }
     }
 }
 
@@ -79,12 +76,7 @@ impl Compressor {
     ///
     /// # Panics
     /// If `level` is none of [`Codec::levels`], or `raw` is longer than 2^32 - 1 bytes, which no block is.
-    pub fn compress(
-        &mut self,
-        raw: &[u8],
-        level: i32,
-        out: &mut Vec<u8>,
-    ) -> Result<u32, CodecError> {
+    pub fn compress(&mut self, raw: &[u8], level: i32, out: &mut Vec<u8>) -> Result<u32, CodecError> {
         assert!(u32::try_from(raw.len()).is_ok());
         match &mut self.engine {
             Engine::Gzip(gzip) => {
@@ -108,10 +100,7 @@ mod tests {
     fn decoded(codec: Codec, archive: &[u8]) -> Result<Vec<Vec<u8>>, CodecError> {
         let mut reader = BlockReader::new(codec, archive);
         let (mut blocks, mut raw, mut compressed) = (Vec::new(), Vec::new(), 0);
-        while let Some(len) = reader
-            .next_block(&mut raw)
-            .map_err(|error| CodecError::new(codec, error.to_string()))?
-        {
+        while let Some(len) = reader.next_block(&mut raw).map_err(|error| CodecError::new(codec, error.to_string()))? {
             compressed += len;
             blocks.push(raw.clone());
         }
@@ -124,10 +113,8 @@ mod tests {
         let mut text = Vec::new();
         for i in 0..count as u64 {
             let mixed = (i + seed).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
-            let line = format!(
-                "{{\"timestamp\":{i},\"level\":\"INFO\",\"session\":\"{mixed:x}\",\"message\":\"request {} done\"}}\n",
-                mixed % 97
-            );
+            let line =
+                format!("{{\"timestamp\":{i},\"level\":\"INFO\",\"session\":\"{mixed:x}\",\"message\":\"request {} done\"}}\n", mixed % 97);
             text.extend_from_slice(line.as_bytes());
         }
         text
@@ -140,9 +127,7 @@ mod tests {
             b"\n".to_vec(),
             lines(1, 1),
             lines(5_000, 2),
-            (0..70_000u32)
-                .flat_map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes())
-                .collect(),
+            (0..70_000u32).flat_map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()).collect(),
         ];
         for codec in Codec::ALL {
             let mut compressor = Compressor::new(codec).unwrap();
@@ -150,18 +135,8 @@ mod tests {
             for level in codec.levels() {
                 for raw in &inputs {
                     let crc = compressor.compress(raw, level, &mut out).unwrap();
-                    assert_eq!(
-                        crc,
-                        crc32fast::hash(raw),
-                        "{codec:?} level {level}, {} bytes",
-                        raw.len()
-                    );
-                    assert_eq!(
-                        decoded(codec, &out).unwrap(),
-                        [raw.as_slice()],
-                        "{codec:?} level {level}, {} bytes",
-                        raw.len()
-                    );
+                    assert_eq!(crc, crc32fast::hash(raw), "{codec:?} level {level}, {} bytes", raw.len());
+                    assert_eq!(decoded(codec, &out).unwrap(), [raw.as_slice()], "{codec:?} level {level}, {} bytes", raw.len());
                 }
             }
         }
@@ -187,32 +162,19 @@ mod tests {
         let raw = lines(60, 5);
         for codec in Codec::ALL {
             let mut archive = Vec::new();
-            Compressor::new(codec)
-                .unwrap()
-                .compress(&raw, 1, &mut archive)
-                .unwrap();
+            Compressor::new(codec).unwrap().compress(&raw, 1, &mut archive).unwrap();
             let mut twice = archive.clone();
             twice.extend_from_slice(&archive);
             assert_eq!(decoded(codec, &twice).unwrap().len(), 2);
             for len in 1..archive.len() {
-                assert!(
-                    decoded(codec, &archive[..len]).is_err(),
-                    "{codec:?} cut to {len} bytes"
-                );
+                assert!(decoded(codec, &archive[..len]).is_err(), "{codec:?} cut to {len} bytes");
             }
             for garbage in [&b"x"[..], &[0; 100]] {
-                assert!(
-                    decoded(codec, &[&archive, garbage].concat()).is_err(),
-                    "{codec:?} with {} bytes of garbage",
-                    garbage.len()
-                );
+                assert!(decoded(codec, &[&archive, garbage].concat()).is_err(), "{codec:?} with {} bytes of garbage", garbage.len());
             }
             let mut flipped = archive.clone();
             flipped[archive.len() / 2] ^= 0x10;
-            assert!(
-                decoded(codec, &flipped).is_err(),
-                "{codec:?} with a flipped bit"
-            );
+            assert!(decoded(codec, &flipped).is_err(), "{codec:?} with a flipped bit");
         }
     }
 

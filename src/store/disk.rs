@@ -82,11 +82,7 @@ pub struct Disk {
 
 impl fmt::Debug for Disk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.hook.is_some() {
-            "Disk(hooked)"
-        } else {
-            "Disk"
-        })
+        f.write_str(if self.hook.is_some() { "Disk(hooked)" } else { "Disk" })
     }
 }
 
@@ -127,15 +123,7 @@ impl Disk {
 
     /// Creates `path`, or empties it.
     pub fn create(&self, path: &Path) -> Result<DiskFile, StorageError> {
-        self.file(
-            Op::Create,
-            path,
-            OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(true),
-        )
+        self.file(Op::Create, path, OpenOptions::new().read(true).write(true).create(true).truncate(true))
     }
 
     /// Renames `from` to `to` within one directory, replacing what was there.
@@ -170,10 +158,7 @@ impl Disk {
                     Err(error) => return Err(error),
                 };
                 if meta.is_file() {
-                    entries.push(DirEntry {
-                        name: entry.file_name().to_string_lossy().into_owned(),
-                        len: meta.len(),
-                    });
+                    entries.push(DirEntry { name: entry.file_name().to_string_lossy().into_owned(), len: meta.len() });
                 }
             }
             entries.sort_by(|a, b| a.name.cmp(&b.name));
@@ -183,25 +168,12 @@ impl Disk {
 
     fn file(&self, op: Op, path: &Path, options: &OpenOptions) -> Result<DiskFile, StorageError> {
         let file = self.run(op, path, || options.open(path))?;
-        Ok(DiskFile {
-            file,
-            path: path.to_path_buf(),
-            disk: self.clone(),
-        })
+        Ok(DiskFile { file, path: path.to_path_buf(), disk: self.clone() })
     }
 
-    fn run<T>(
-        &self,
-        op: Op,
-        path: &Path,
-        operation: impl FnOnce() -> io::Result<T>,
-    ) -> Result<T, StorageError> {
-        let seen = self
-            .hook
-            .as_ref()
-            .map_or(Ok(()), |hook| hook.before(op, path));
-        seen.and_then(|()| operation())
-            .map_err(|error| StorageError::io(op, path, error))
+    fn run<T>(&self, op: Op, path: &Path, operation: impl FnOnce() -> io::Result<T>) -> Result<T, StorageError> {
+        let seen = self.hook.as_ref().map_or(Ok(()), |hook| hook.before(op, path));
+        seen.and_then(|()| operation()).map_err(|error| StorageError::io(op, path, error))
     }
 }
 
@@ -221,9 +193,7 @@ impl DiskFile {
 
     /// Its length in bytes.
     pub fn len(&self) -> Result<u64, StorageError> {
-        self.disk.run(Op::Stat, &self.path, || {
-            self.file.metadata().map(|meta| meta.len())
-        })
+        self.disk.run(Op::Stat, &self.path, || self.file.metadata().map(|meta| meta.len()))
     }
 
     /// Whether it holds no bytes.
@@ -247,28 +217,27 @@ impl DiskFile {
 
     /// Goes to `offset` bytes from the start.
     pub fn seek_to(&mut self, offset: u64) -> Result<(), StorageError> {
-        self.file
-            .seek(SeekFrom::Start(offset))
-            .map(drop)
-            .map_err(|error| StorageError::io(Op::Read, &self.path, error))
+        self.file.seek(SeekFrom::Start(offset)).map(drop).map_err(|error| StorageError::io(Op::Read, &self.path, error))
     }
 
     /// Writes all of `bytes` at the current position.
-    pub fn write_all(&mut self, mut bytes: &[u8]) -> Result<(), StorageError> {
-        while !bytes.is_empty() {
+    pub fn write_all(&self, bytes: &[u8]) -> Result<(), StorageError> {
+        self.write_from(bytes, &mut 0)
+    }
+
+    /// Writes `bytes[*done..]` at the current position. `done` counts what has been written: after an error, the same call goes on where it stopped.
+    pub fn write_from(&self, bytes: &[u8], done: &mut usize) -> Result<(), StorageError> {
+        while *done < bytes.len() {
+            let rest = &bytes[*done..];
             let allowed = match &self.disk.hook {
-                Some(hook) => hook.before_write(&self.path, bytes.len()),
-                None => Ok(bytes.len()),
+                Some(hook) => hook.before_write(&self.path, rest.len()),
+                None => Ok(rest.len()),
             };
-            match allowed.and_then(|n| self.file.write(&bytes[..n])) {
+            match allowed.and_then(|n| (&self.file).write(&rest[..n])) {
                 Ok(0) => {
-                    return Err(StorageError::io(
-                        Op::Write,
-                        &self.path,
-                        io::ErrorKind::WriteZero.into(),
-                    ));
+                    return Err(StorageError::io(Op::Write, &self.path, io::ErrorKind::WriteZero.into()));
                 }
-                Ok(n) => bytes = &bytes[n..],
+                Ok(n) => *done += n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(StorageError::io(Op::Write, &self.path, error)),
             }
@@ -278,14 +247,12 @@ impl DiskFile {
 
     /// Cuts the file to `len` bytes.
     pub fn truncate(&self, len: u64) -> Result<(), StorageError> {
-        self.disk
-            .run(Op::Truncate, &self.path, || self.file.set_len(len))
+        self.disk.run(Op::Truncate, &self.path, || self.file.set_len(len))
     }
 
     /// Makes the bytes durable. Never called again after it failed: what the kernel then still holds is unknown.
     pub fn fdatasync(&self) -> Result<(), StorageError> {
-        self.disk
-            .run(Op::Fdatasync, &self.path, || self.file.sync_data())
+        self.disk.run(Op::Fdatasync, &self.path, || self.file.sync_data())
     }
 }
 

@@ -52,10 +52,7 @@ impl Written {
     /// Makes the bytes durable.
     pub fn sync(self) -> Result<Synced, StorageError> {
         self.file.fdatasync()?;
-        Ok(Synced {
-            temporary: self.file.path().to_path_buf(),
-            target: self.target,
-        })
+        Ok(Synced { temporary: self.file.path().to_path_buf(), target: self.target })
     }
 }
 
@@ -86,36 +83,19 @@ pub fn discard(disk: &Disk, dir: &Path, name: FileName) {
 }
 
 /// Writes a small file, durably.
-pub fn write_durably(
-    disk: &Disk,
-    dir: &Path,
-    name: FileName,
-    bytes: &[u8],
-) -> Result<(), StorageError> {
-    let named = write_temporary(disk, dir, name, bytes)?
-        .sync()?
-        .rename(disk)?;
+pub fn write_durably(disk: &Disk, dir: &Path, name: FileName, bytes: &[u8]) -> Result<(), StorageError> {
+    let named = write_temporary(disk, dir, name, bytes)?.sync()?.rename(disk)?;
     settle(disk, dir, vec![named]).map(drop)
 }
 
 /// Writes a small file that can be rebuilt, whole or not at all as long as the machine runs; after a power cut its content is whatever its checksum says.
-pub fn write_rebuildable(
-    disk: &Disk,
-    dir: &Path,
-    name: FileName,
-    bytes: &[u8],
-) -> Result<(), StorageError> {
+pub fn write_rebuildable(disk: &Disk, dir: &Path, name: FileName, bytes: &[u8]) -> Result<(), StorageError> {
     let written = write_temporary(disk, dir, name, bytes)?;
     disk.rename(written.file.path(), &written.target)
 }
 
-fn write_temporary(
-    disk: &Disk,
-    dir: &Path,
-    name: FileName,
-    bytes: &[u8],
-) -> Result<Written, StorageError> {
-    let mut file = disk.create(&name.clone().temporary().in_dir(dir))?;
+fn write_temporary(disk: &Disk, dir: &Path, name: FileName, bytes: &[u8]) -> Result<Written, StorageError> {
+    let file = disk.create(&name.clone().temporary().in_dir(dir))?;
     file.write_all(bytes)?;
     Ok(Written::new(file, dir, name))
 }

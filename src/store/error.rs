@@ -58,19 +58,12 @@ pub enum StorageError {
 impl StorageError {
     /// Wraps what the system said about `op` on `path`.
     pub fn io(op: Op, path: impl Into<PathBuf>, error: io::Error) -> StorageError {
-        StorageError::Io {
-            op,
-            path: path.into(),
-            error,
-        }
+        StorageError::Io { op, path: path.into(), error }
     }
 
     /// Says that the bytes of `path` are wrong.
     pub fn damaged(path: impl Into<PathBuf>, what: impl Into<String>) -> StorageError {
-        StorageError::Damaged {
-            path: path.into(),
-            what: what.into(),
-        }
+        StorageError::Damaged { path: path.into(), what: what.into() }
     }
 
     /// Whether the disk or a quota is full: not a failure, but a reason to wait (ENOSPC, EDQUOT).
@@ -78,10 +71,7 @@ impl StorageError {
         let StorageError::Io { error, .. } = self else {
             return false;
         };
-        matches!(
-            error.kind(),
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-        )
+        matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
     }
 
     /// Whether a file is simply not there.
@@ -96,15 +86,8 @@ mod tests {
 
     #[test]
     fn the_text_names_operation_and_path() {
-        let error = StorageError::io(
-            Op::Fdatasync,
-            "data/logs.s03.jsonl",
-            io::Error::from_raw_os_error(5),
-        );
-        assert_eq!(
-            error.to_string(),
-            "fdatasync data/logs.s03.jsonl: Input/output error (os error 5)"
-        );
+        let error = StorageError::io(Op::Fdatasync, "data/logs.s03.jsonl", io::Error::from_raw_os_error(5));
+        assert_eq!(error.to_string(), "fdatasync data/logs.s03.jsonl: Input/output error (os error 5)");
         assert!(!error.is_full());
     }
 

@@ -62,13 +62,7 @@ impl Ladder {
     }
 
     fn new(rungs: &[(i32, f64)]) -> Ladder {
-        let rungs = rungs
-            .iter()
-            .map(|&(level, cost_ns_per_byte)| Rung {
-                level,
-                cost_ns_per_byte,
-            })
-            .collect();
+        let rungs = rungs.iter().map(|&(level, cost_ns_per_byte)| Rung { level, cost_ns_per_byte }).collect();
         Ladder { rungs, current: 0 }
     }
 
@@ -83,10 +77,7 @@ impl Ladder {
         if let Some(rung) = self.rungs.iter_mut().find(|rung| rung.level == level)
             && 0 < raw_bytes
         {
-            rung.cost_ns_per_byte = running_average(
-                Some(rung.cost_ns_per_byte),
-                cpu_ns as f64 / raw_bytes as f64,
-            );
+            rung.cost_ns_per_byte = running_average(Some(rung.cost_ns_per_byte), cpu_ns as f64 / raw_bytes as f64);
         }
     }
 
@@ -95,21 +86,12 @@ impl Ladder {
         let Some(bytes_per_s) = load.arrival_bytes_per_s.filter(|_| !behind) else {
             return 0;
         };
-        let utilisation =
-            |rung: &Rung| bytes_per_s * rung.cost_ns_per_byte / 1e9 / load.threads as f64;
+        let utilisation = |rung: &Rung| bytes_per_s * rung.cost_ns_per_byte / 1e9 / load.threads as f64;
         let next = self.current + 1;
-        if load.queued == 0
-            && self
-                .rungs
-                .get(next)
-                .is_some_and(|rung| utilisation(rung) <= UTILISATION_CLIMB_MAX)
-        {
+        if load.queued == 0 && self.rungs.get(next).is_some_and(|rung| utilisation(rung) <= UTILISATION_CLIMB_MAX) {
             return next;
         }
-        (0..=self.current)
-            .rev()
-            .find(|&rung| utilisation(&self.rungs[rung]) <= UTILISATION_MAX)
-            .unwrap_or(0)
+        (0..=self.current).rev().find(|&rung| utilisation(&self.rungs[rung]) <= UTILISATION_MAX).unwrap_or(0)
     }
 }
 
@@ -125,10 +107,7 @@ impl Arrivals {
     /// A segment of `raw_bytes` was sealed at `now_ns` on a clock that never goes back.
     pub fn arrived(&mut self, now_ns: u64, raw_bytes: u64) {
         if let Some(last_ns) = self.last_ns {
-            self.interval_ns = Some(running_average(
-                self.interval_ns,
-                now_ns.saturating_sub(last_ns) as f64,
-            ));
+            self.interval_ns = Some(running_average(self.interval_ns, now_ns.saturating_sub(last_ns) as f64));
         }
         self.bytes = Some(running_average(self.bytes, raw_bytes as f64));
         self.last_ns = Some(now_ns);
@@ -153,21 +132,12 @@ mod tests {
     const MB: f64 = 1e6;
 
     fn load(queued: usize, permits_in_use: usize, arrival_mb_per_s: Option<f64>) -> Load {
-        Load {
-            queued,
-            permits_in_use,
-            permits_total: 64,
-            arrival_bytes_per_s: arrival_mb_per_s.map(|mb| mb * MB),
-            threads: 1,
-        }
+        Load { queued, permits_in_use, permits_total: 64, arrival_bytes_per_s: arrival_mb_per_s.map(|mb| mb * MB), threads: 1 }
     }
 
     /// Levels 1, 5, 9 at 1, 10, 20 ns per byte: with one thread, 10 % is 100, 10 and 5 MB/s, 7 % is 7 and 3.5 MB/s.
     fn ladder(current: usize) -> Ladder {
-        Ladder {
-            current,
-            ..Ladder::new(&[(1, 1.0), (5, 10.0), (9, 20.0)])
-        }
+        Ladder { current, ..Ladder::new(&[(1, 1.0), (5, 10.0), (9, 20.0)]) }
     }
 
     #[test]
@@ -188,20 +158,9 @@ mod tests {
             (2, load(2, 1, Some(0.1)), 1),   // more wait than there are threads
             (2, load(0, 33, Some(0.1)), 1),  // more than half of the permits
             (2, load(0, 32, Some(0.1)), 9),
-            (
-                0,
-                Load {
-                    threads: 4,
-                    ..load(0, 1, Some(27.0))
-                },
-                5,
-            ), // four threads share the work
+            (0, Load { threads: 4, ..load(0, 1, Some(27.0)) }, 5), // four threads share the work
         ] {
-            assert_eq!(
-                ladder(current).decide(&load),
-                expected,
-                "from rung {current} at {load:?}"
-            );
+            assert_eq!(ladder(current).decide(&load), expected, "from rung {current} at {load:?}");
         }
     }
 
@@ -216,12 +175,7 @@ mod tests {
         assert_eq!(ladder.decide(&busy), 1);
         ladder.measured(7, 1, 1); // not a rung: ignored
         ladder.measured(5, 0, 1); // empty: ignored
-        assert!(
-            ladder
-                .rungs
-                .iter()
-                .all(|rung| rung.cost_ns_per_byte.is_finite())
-        );
+        assert!(ladder.rungs.iter().all(|rung| rung.cost_ns_per_byte.is_finite()));
     }
 
     #[test]
@@ -242,17 +196,8 @@ mod tests {
     fn ladders_hold_levels_of_their_codec() {
         for codec in Codec::ALL {
             let ladder = Ladder::of(codec);
-            assert!(
-                ladder
-                    .rungs
-                    .iter()
-                    .all(|rung| codec.levels().contains(&rung.level))
-            );
-            assert!(
-                ladder.rungs.is_sorted_by(
-                    |a, b| a.level < b.level && a.cost_ns_per_byte < b.cost_ns_per_byte
-                )
-            );
+            assert!(ladder.rungs.iter().all(|rung| codec.levels().contains(&rung.level)));
+            assert!(ladder.rungs.is_sorted_by(|a, b| a.level < b.level && a.cost_ns_per_byte < b.cost_ns_per_byte));
         }
     }
 }

@@ -7,14 +7,15 @@
 //! A meta is never the only place of anything: it is rebuilt from its archive when it is missing or fails its checks.
 
 use super::name::Codec;
-use super::segment::{BlockStats, LEVELS, TimeRange};
+use super::segment::{BlockStats, TimeRange};
+use crate::record::Level;
 
 const MAGIC: [u8; 8] = *b"LBMETA\r\n";
 const VERSION: u16 = 1;
 const HEADER_BYTES: usize = 48;
 const SECTION_HEADER_BYTES: usize = 16;
 const CHECKSUM_BYTES: usize = 4;
-const BLOCK_BYTES: usize = 4 + 4 + 8 * (6 + LEVELS);
+const BLOCK_BYTES: usize = 4 + 4 + 8 * (6 + Level::COUNT);
 const TAG_BLOCKS: [u8; 4] = *b"BLKS";
 /// Bits of a block's flags.
 const HAS_TIME: u32 = 1;
@@ -60,70 +61,47 @@ pub enum MetaError {
 impl Meta {
     /// An empty table.
     pub fn new(codec: Option<Codec>) -> Meta {
-        Meta {
-            codec,
-            blocks: Vec::new(),
-        }
+        Meta { codec, blocks: Vec::new() }
     }
 
     /// Adds the next block, `len` bytes long in the archive.
     pub fn push(&mut self, len: u64, crc: Option<u32>, stats: BlockStats) {
-        self.blocks.push(Block {
-            offset: self.archive_bytes(),
-            len,
-            raw_offset: self.raw_bytes(),
-            crc,
-            stats,
-        });
+        self.blocks.push(Block { offset: self.archive_bytes(), len, raw_offset: self.raw_bytes(), crc, stats });
     }
 
     /// The archive's length.
     pub fn archive_bytes(&self) -> u64 {
-        self.blocks
-            .last()
-            .map_or(0, |block| block.offset + block.len)
+        self.blocks.last().map_or(0, |block| block.offset + block.len)
     }
 
     /// The raw segment's length.
     pub fn raw_bytes(&self) -> u64 {
-        self.blocks
-            .last()
-            .map_or(0, |block| block.raw_offset + block.stats.raw_len)
+        self.blocks.last().map_or(0, |block| block.raw_offset + block.stats.raw_len)
     }
 
     /// What all lines sum up to.
     pub fn totals(&self) -> BlockStats {
         let mut totals = BlockStats::default();
-        self.blocks
-            .iter()
-            .for_each(|block| totals.add(&block.stats));
+        self.blocks.iter().for_each(|block| totals.add(&block.stats));
         totals
     }
 
     /// The file's bytes.
     pub fn encode(&self) -> Vec<u8> {
         let table_bytes = self.blocks.len() * BLOCK_BYTES;
-        let mut out =
-            Vec::with_capacity(HEADER_BYTES + SECTION_HEADER_BYTES + table_bytes + CHECKSUM_BYTES);
+        let mut out = Vec::with_capacity(HEADER_BYTES + SECTION_HEADER_BYTES + table_bytes + CHECKSUM_BYTES);
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());
         out.push(codec_number(self.codec));
-        out.push(LEVELS as u8);
+        out.push(Level::COUNT as u8);
         out.extend_from_slice(&1u32.to_le_bytes()); // sections
-        for total in [
-            self.archive_bytes(),
-            self.raw_bytes(),
-            self.totals().lines,
-            self.blocks.len() as u64,
-        ] {
+        for total in [self.archive_bytes(), self.raw_bytes(), self.totals().lines, self.blocks.len() as u64] {
             out.extend_from_slice(&total.to_le_bytes());
         }
         out.extend_from_slice(&TAG_BLOCKS);
         out.extend_from_slice(&(BLOCK_BYTES as u32).to_le_bytes());
         out.extend_from_slice(&(table_bytes as u64).to_le_bytes());
-        self.blocks
-            .iter()
-            .for_each(|block| encode_block(block, &mut out));
+        self.blocks.iter().for_each(|block| encode_block(block, &mut out));
         let checksum = crc32fast::hash(&out);
         out.extend_from_slice(&checksum.to_le_bytes());
         out
@@ -131,9 +109,7 @@ impl Meta {
 
     /// Reads a file's bytes; checks everything that can be checked without the archive.
     pub fn decode(bytes: &[u8]) -> Result<Meta, MetaError> {
-        let (body, checksum) = bytes
-            .split_last_chunk::<CHECKSUM_BYTES>()
-            .ok_or(MetaError::Damaged)?;
+        let (body, checksum) = bytes.split_last_chunk::<CHECKSUM_BYTES>().ok_or(MetaError::Damaged)?;
         if !body.starts_with(&MAGIC) || crc32fast::hash(body) != u32::from_le_bytes(*checksum) {
             return Err(MetaError::Damaged);
         }
@@ -143,12 +119,11 @@ impl Meta {
             return Err(MetaError::Version(version));
         }
         let codec = codec_of(input.u8()?)?;
-        if usize::from(input.u8()?) != LEVELS {
+        if usize::from(input.u8()?) != Level::COUNT {
             return Err(MetaError::Damaged);
         }
         let sections = input.u32()?;
-        let (archive_bytes, raw_bytes, lines, blocks) =
-            (input.u64()?, input.u64()?, input.u64()?, input.u64()?);
+        let (archive_bytes, raw_bytes, lines, blocks) = (input.u64()?, input.u64()?, input.u64()?, input.u64()?);
         let mut meta = Meta::new(codec);
         for _ in 0..sections {
             let tag = input.take(4)?;
@@ -160,10 +135,7 @@ impl Meta {
                 if entry_bytes < BLOCK_BYTES || section.len() % entry_bytes != 0 {
                     return Err(MetaError::Damaged);
                 }
-                meta.blocks = section
-                    .chunks(entry_bytes)
-                    .map(decode_block)
-                    .collect::<Result<_, _>>()?;
+                meta.blocks = section.chunks(entry_bytes).map(decode_block).collect::<Result<_, _>>()?;
             }
         }
         // The order matters: totals of blocks that overlap may overflow.
@@ -171,21 +143,14 @@ impl Meta {
             && meta.is_gapless()
             && (archive_bytes, raw_bytes) == (meta.archive_bytes(), meta.raw_bytes())
             && (lines, blocks) == (meta.totals().lines, meta.blocks.len() as u64);
-        if sound {
-            Ok(meta)
-        } else {
-            Err(MetaError::Damaged)
-        }
+        if sound { Ok(meta) } else { Err(MetaError::Damaged) }
     }
 
     fn is_gapless(&self) -> bool {
         let mut expected = (0, 0);
         self.blocks.iter().all(|block| {
             let matches = (block.offset, block.raw_offset) == expected;
-            expected = (
-                block.offset + block.len,
-                block.raw_offset + block.stats.raw_len,
-            );
+            expected = (block.offset + block.len, block.raw_offset + block.stats.raw_len);
             matches && block.stats.lines <= block.stats.raw_len // a line has a byte, at least
         })
     }
@@ -200,36 +165,16 @@ fn codec_number(codec: Option<Codec>) -> u8 {
 }
 
 fn codec_of(number: u8) -> Result<Option<Codec>, MetaError> {
-    [None, Some(Codec::Gzip), Some(Codec::Zstd)]
-        .into_iter()
-        .find(|&codec| codec_number(codec) == number)
-        .ok_or(MetaError::Damaged)
+    [None, Some(Codec::Gzip), Some(Codec::Zstd)].into_iter().find(|&codec| codec_number(codec) == number).ok_or(MetaError::Damaged)
 }
 
 fn encode_block(block: &Block, out: &mut Vec<u8>) {
-    let Block {
-        offset,
-        len,
-        raw_offset,
-        crc,
-        stats,
-    } = block;
-    let time = stats.time.unwrap_or(TimeRange {
-        min_us: 0,
-        max_us: 0,
-    });
-    let flags =
-        if stats.time.is_some() { HAS_TIME } else { 0 } | if crc.is_some() { HAS_CRC } else { 0 };
+    let Block { offset, len, raw_offset, crc, stats } = block;
+    let time = stats.time.unwrap_or(TimeRange { min_us: 0, max_us: 0 });
+    let flags = if stats.time.is_some() { HAS_TIME } else { 0 } | if crc.is_some() { HAS_CRC } else { 0 };
     out.extend_from_slice(&flags.to_le_bytes());
     out.extend_from_slice(&crc.unwrap_or(0).to_le_bytes());
-    for value in [
-        *offset,
-        *len,
-        *raw_offset,
-        stats.raw_len,
-        time.min_us as u64,
-        time.max_us as u64,
-    ] {
+    for value in [*offset, *len, *raw_offset, stats.raw_len, time.min_us as u64, time.max_us as u64] {
         out.extend_from_slice(&value.to_le_bytes());
     }
     // `lines` is the levels' sum and not stored again.
@@ -241,37 +186,19 @@ fn encode_block(block: &Block, out: &mut Vec<u8>) {
 fn decode_block(entry: &[u8]) -> Result<Block, MetaError> {
     let mut input = Input(entry);
     let (flags, crc) = (input.u32()?, input.u32()?);
-    let (offset, len, raw_offset, raw_len) =
-        (input.u64()?, input.u64()?, input.u64()?, input.u64()?);
-    let time = TimeRange {
-        min_us: input.u64()? as i64,
-        max_us: input.u64()? as i64,
-    };
-    let mut levels = [0; LEVELS];
+    let (offset, len, raw_offset, raw_len) = (input.u64()?, input.u64()?, input.u64()?, input.u64()?);
+    let time = TimeRange { min_us: input.u64()? as i64, max_us: input.u64()? as i64 };
+    let mut levels = [0; Level::COUNT];
     for count in &mut levels {
         *count = input.u64()?;
     }
-    let lines = levels
-        .iter()
-        .try_fold(0u64, |sum, &count| sum.checked_add(count))
-        .ok_or(MetaError::Damaged)?;
+    let lines = levels.iter().try_fold(0u64, |sum, &count| sum.checked_add(count)).ok_or(MetaError::Damaged)?;
     let ends = (offset.checked_add(len), raw_offset.checked_add(raw_len));
     if ends.0.is_none() || ends.1.is_none() {
         return Err(MetaError::Damaged);
     }
-    let stats = BlockStats {
-        raw_len,
-        lines,
-        time: (flags & HAS_TIME != 0).then_some(time),
-        levels,
-    };
-    Ok(Block {
-        offset,
-        len,
-        raw_offset,
-        crc: (flags & HAS_CRC != 0).then_some(crc),
-        stats,
-    })
+    let stats = BlockStats { raw_len, lines, time: (flags & HAS_TIME != 0).then_some(time), levels };
+    Ok(Block { offset, len, raw_offset, crc: (flags & HAS_CRC != 0).then_some(crc), stats })
 }
 
 /// Bytes that are read from the front.
@@ -313,37 +240,16 @@ mod tests {
     use proptest::prelude::*;
 
     fn any_block() -> impl Strategy<Value = (u64, Option<u32>, BlockStats)> {
-        let time = prop::option::of(
-            (any::<i64>(), any::<i64>()).prop_map(|(min_us, max_us)| TimeRange { min_us, max_us }),
-        );
-        (
-            0..1_000_000u64,
-            any::<Option<u32>>(),
-            700_000..9_000_000u64,
-            time,
-            prop::array::uniform7(0..100_000u64),
-        )
-            .prop_map(|(len, crc, raw_len, time, levels)| {
-                (
-                    len,
-                    crc,
-                    BlockStats {
-                        raw_len,
-                        lines: levels.iter().sum(),
-                        time,
-                        levels,
-                    },
-                )
-            })
+        let time = prop::option::of((any::<i64>(), any::<i64>()).prop_map(|(min_us, max_us)| TimeRange { min_us, max_us }));
+        (0..1_000_000u64, any::<Option<u32>>(), 700_000..9_000_000u64, time, prop::array::uniform7(0..100_000u64))
+            .prop_map(|(len, crc, raw_len, time, levels)| (len, crc, BlockStats { raw_len, lines: levels.iter().sum(), time, levels }))
     }
 
     fn any_meta() -> impl Strategy<Value = Meta> {
         let codec = prop::sample::select(vec![None, Some(Codec::Gzip), Some(Codec::Zstd)]);
         (codec, prop::collection::vec(any_block(), 0..20)).prop_map(|(codec, blocks)| {
             let mut meta = Meta::new(codec);
-            blocks
-                .into_iter()
-                .for_each(|(len, crc, stats)| meta.push(len, crc, stats));
+            blocks.into_iter().for_each(|(len, crc, stats)| meta.push(len, crc, stats));
             meta
         })
     }
@@ -376,16 +282,7 @@ mod tests {
     #[test]
     fn unknown_sections_are_skipped() {
         let mut meta = Meta::new(Some(Codec::Zstd));
-        meta.push(
-            10,
-            Some(7),
-            BlockStats {
-                raw_len: 30,
-                lines: 2,
-                time: None,
-                levels: [2, 0, 0, 0, 0, 0, 0],
-            },
-        );
+        meta.push(10, Some(7), BlockStats { raw_len: 30, lines: 2, time: None, levels: [2, 0, 0, 0, 0, 0, 0] });
         let mut bytes = meta.encode();
         bytes.truncate(bytes.len() - CHECKSUM_BYTES);
         bytes[12] = 2;

@@ -36,8 +36,11 @@ pub enum Stream {
 }
 
 impl Stream {
-    /// Every stream.
-    pub const ALL: [Stream; 2] = [Stream::Logs, Stream::Rejected];
+    /// How many there are.
+    pub const COUNT: usize = 2;
+
+    /// Every stream, in the order of their discriminants.
+    pub const ALL: [Stream; Stream::COUNT] = [Stream::Logs, Stream::Rejected];
 
     /// The stream's name as files and metrics show it.
     pub fn name(self) -> &'static str {
@@ -88,11 +91,7 @@ impl ShardTag {
     /// If there is no such shard, or there are more than [`SHARDS_MAX`].
     pub fn of(index: usize, shards: usize) -> ShardTag {
         assert!(index < shards && shards <= SHARDS_MAX);
-        if shards == 1 {
-            ShardTag::SINGLE
-        } else {
-            ShardTag(Some(index as u8))
-        }
+        if shards == 1 { ShardTag::SINGLE } else { ShardTag(Some(index as u8)) }
     }
 
     /// The shard's number, from 0.
@@ -103,10 +102,7 @@ impl ShardTag {
     /// `s07`; the caller has seen that nothing follows.
     fn parse(text: &str) -> Option<ShardTag> {
         let digits = text.strip_prefix('s')?;
-        (digits.len() == 2)
-            .then(|| number(digits))
-            .flatten()
-            .map(|index| ShardTag(Some(index as u8)))
+        (digits.len() == 2).then(|| number(digits)).flatten().map(|index| ShardTag(Some(index as u8)))
     }
 }
 
@@ -126,15 +122,7 @@ pub struct SegmentId {
 impl Ord for SegmentId {
     /// By stream, shard and sequence number: the order in which a shard wrote its lines.
     fn cmp(&self, other: &Self) -> Ordering {
-        let key = |id: &SegmentId| {
-            (
-                id.stream,
-                id.shard.index(),
-                id.seq,
-                id.sealed_at_s,
-                id.shard,
-            )
-        };
+        let key = |id: &SegmentId| (id.stream, id.shard.index(), id.seq, id.sealed_at_s, id.shard);
         key(self).cmp(&key(other))
     }
 }
@@ -153,9 +141,7 @@ impl SegmentId {
 
     /// The name of the file that holds this segment's lines for good.
     pub fn archive_name(&self, codec: Option<Codec>) -> FileName {
-        codec.map_or(FileName::Sealed(*self), |codec| {
-            FileName::Archive(*self, codec)
-        })
+        codec.map_or(FileName::Sealed(*self), |codec| FileName::Archive(*self, codec))
     }
 
     /// The name of the block table beside it.
@@ -173,8 +159,7 @@ impl SegmentId {
             None => (ShardTag::SINGLE, next),
         };
         // A name that prints differently (`+42`, seven digits with a leading zero) is not ours.
-        let canonical =
-            seq.len() == SEQUENCE_DIGITS || (SEQUENCE_DIGITS < seq.len() && !seq.starts_with('0'));
+        let canonical = seq.len() == SEQUENCE_DIGITS || (SEQUENCE_DIGITS < seq.len() && !seq.starts_with('0'));
         if parts.next().is_some() || date.len() != 8 || time.len() != 6 || !canonical {
             return None;
         }
@@ -187,30 +172,14 @@ impl SegmentId {
             minute: time / 100 % 100,
             second: time % 100,
         };
-        Some(SegmentId {
-            stream,
-            shard,
-            sealed_at_s: civil.to_seconds()?,
-            seq: number(seq)?,
-        })
+        Some(SegmentId { stream, shard, sealed_at_s: civil.to_seconds()?, seq: number(seq)? })
     }
 }
 
 impl fmt::Display for SegmentId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Civil {
-            year,
-            month,
-            day,
-            hour,
-            minute,
-            second,
-        } = Civil::from_seconds(self.sealed_at_s);
-        write!(
-            f,
-            "{}_{year:04}{month:02}{day:02}_{hour:02}{minute:02}{second:02}_",
-            self.stream.name()
-        )?;
+        let Civil { year, month, day, hour, minute, second } = Civil::from_seconds(self.sealed_at_s);
+        write!(f, "{}_{year:04}{month:02}{day:02}_{hour:02}{minute:02}{second:02}_", self.stream.name())?;
         if let Some(index) = self.shard.0 {
             write!(f, "s{index:02}_")?;
         }
@@ -253,10 +222,7 @@ impl FileName {
             return SegmentId::parse(base).map(FileName::Meta);
         }
         for codec in Codec::ALL {
-            if let Some(base) = name
-                .strip_suffix(codec.extension())
-                .and_then(|rest| rest.strip_suffix(LINES))
-            {
+            if let Some(base) = name.strip_suffix(codec.extension()).and_then(|rest| rest.strip_suffix(LINES)) {
                 return SegmentId::parse(base).map(|id| FileName::Archive(id, codec));
             }
         }
@@ -265,10 +231,7 @@ impl FileName {
             return Some(FileName::Open(stream, ShardTag::SINGLE));
         }
         if let Some((stream, tag)) = base.split_once('.') {
-            return Some(FileName::Open(
-                Stream::parse(stream)?,
-                ShardTag::parse(tag)?,
-            ));
+            return Some(FileName::Open(Stream::parse(stream)?, ShardTag::parse(tag)?));
         }
         SegmentId::parse(base).map(FileName::Sealed)
     }
@@ -306,11 +269,7 @@ impl fmt::Display for FileName {
 
 /// Digits only: `str::parse` would take a sign.
 fn number(digits: &str) -> Option<u64> {
-    digits
-        .bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| digits.parse().ok())
-        .flatten()
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
 }
 
 #[cfg(test)]
@@ -320,23 +279,14 @@ pub(crate) mod tests {
     use proptest::prelude::*;
 
     pub(crate) fn any_segment_id() -> impl Strategy<Value = SegmentId> {
-        let shard = prop_oneof![
-            Just(ShardTag::SINGLE),
-            (0..SHARDS_MAX).prop_map(|index| ShardTag::of(index, SHARDS_MAX))
-        ];
+        let shard = prop_oneof![Just(ShardTag::SINGLE), (0..SHARDS_MAX).prop_map(|index| ShardTag::of(index, SHARDS_MAX))];
         let seq = prop_oneof![0..2_000_000u64, any::<u64>()];
-        (
-            prop::sample::select(&Stream::ALL[..]),
+        (prop::sample::select(&Stream::ALL[..]), shard, 0..SECONDS_END, seq).prop_map(|(stream, shard, sealed_at_s, seq)| SegmentId {
+            stream,
             shard,
-            0..SECONDS_END,
+            sealed_at_s,
             seq,
-        )
-            .prop_map(|(stream, shard, sealed_at_s, seq)| SegmentId {
-                stream,
-                shard,
-                sealed_at_s,
-                seq,
-            })
+        })
     }
 
     fn any_name() -> impl Strategy<Value = FileName> {
@@ -367,44 +317,18 @@ pub(crate) mod tests {
 
     #[test]
     fn names_are_as_documented() {
-        let id = SegmentId {
-            stream: Stream::Logs,
-            shard: ShardTag::of(0, 2),
-            sealed_at_s: 1_795_532_400,
-            seq: 42,
-        };
-        let single = SegmentId {
-            shard: ShardTag::of(0, 1),
-            ..id
-        };
+        let id = SegmentId { stream: Stream::Logs, shard: ShardTag::of(0, 2), sealed_at_s: 1_795_532_400, seq: 42 };
+        let single = SegmentId { shard: ShardTag::of(0, 1), ..id };
         for (name, text) in [
-            (
-                FileName::Open(Stream::Logs, ShardTag::of(0, 2)),
-                "logs.s00.jsonl",
-            ),
-            (
-                FileName::Open(Stream::Rejected, ShardTag::of(0, 1)),
-                "rejected.jsonl",
-            ),
+            (FileName::Open(Stream::Logs, ShardTag::of(0, 2)), "logs.s00.jsonl"),
+            (FileName::Open(Stream::Rejected, ShardTag::of(0, 1)), "rejected.jsonl"),
             (id.sealed_name(), "logs_20261124_150000_s00_000042.jsonl"),
             (single.sealed_name(), "logs_20261124_150000_000042.jsonl"),
-            (
-                id.archive_name(Some(Codec::Gzip)),
-                "logs_20261124_150000_s00_000042.jsonl.gz",
-            ),
-            (
-                id.archive_name(Some(Codec::Zstd)),
-                "logs_20261124_150000_s00_000042.jsonl.zst",
-            ),
-            (
-                id.archive_name(None),
-                "logs_20261124_150000_s00_000042.jsonl",
-            ),
+            (id.archive_name(Some(Codec::Gzip)), "logs_20261124_150000_s00_000042.jsonl.gz"),
+            (id.archive_name(Some(Codec::Zstd)), "logs_20261124_150000_s00_000042.jsonl.zst"),
+            (id.archive_name(None), "logs_20261124_150000_s00_000042.jsonl"),
             (id.meta_name(), "logs_20261124_150000_s00_000042.meta"),
-            (
-                id.meta_name().temporary(),
-                "logs_20261124_150000_s00_000042.meta.tmp",
-            ),
+            (id.meta_name().temporary(), "logs_20261124_150000_s00_000042.meta.tmp"),
             (FileName::Format, "logboom.format"),
         ] {
             assert_eq!(name.to_string(), text);
@@ -441,19 +365,11 @@ pub(crate) mod tests {
 
     #[test]
     fn segments_sort_by_stream_shard_and_sequence() {
-        let id = |shard, sealed_at_s, seq| SegmentId {
-            stream: Stream::Logs,
-            shard,
-            sealed_at_s,
-            seq,
-        };
+        let id = |shard, sealed_at_s, seq| SegmentId { stream: Stream::Logs, shard, sealed_at_s, seq };
         let first = id(ShardTag::SINGLE, 900, 1);
         let second = id(ShardTag::of(0, 2), 800, 2); // the clock went back: the sequence decides
         let third = id(ShardTag::of(1, 2), 100, 1);
-        let rejected = SegmentId {
-            stream: Stream::Rejected,
-            ..first
-        };
+        let rejected = SegmentId { stream: Stream::Rejected, ..first };
         let mut ids = [rejected, third, second, first];
         ids.sort();
         assert_eq!(ids, [first, second, third, rejected]);

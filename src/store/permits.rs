@@ -41,12 +41,7 @@ impl RawPermits {
     pub fn new(total: usize) -> Arc<RawPermits> {
         assert!(0 < total);
         let free = AtomicI64::new(i64::try_from(total).expect("a number of files"));
-        Arc::new(RawPermits {
-            total,
-            free,
-            waiting: AtomicUsize::new(0),
-            waiters: Mutex::default(),
-        })
+        Arc::new(RawPermits { total, free, waiting: AtomicUsize::new(0), waiters: Mutex::default() })
     }
 
     /// Takes a permit if one is free and nobody has been waiting for it.
@@ -56,10 +51,7 @@ impl RawPermits {
 
     /// Waits for a permit. The future may be awaited on any executor, and wakes without polling when one is released.
     pub fn claim(self: &Arc<Self>) -> Claim {
-        Claim {
-            permits: Arc::clone(self),
-            ticket: None,
-        }
+        Claim { permits: Arc::clone(self), ticket: None }
     }
 
     /// Takes a permit for a raw segment that is on disk already, whether or not one is free. Only recovery does this: while it holds more than
@@ -86,16 +78,12 @@ impl RawPermits {
     }
 
     fn permit(self: &Arc<Self>) -> RawPermit {
-        RawPermit {
-            permits: Arc::clone(self),
-        }
+        RawPermit { permits: Arc::clone(self) }
     }
 
     fn take_free(&self) -> bool {
         let less_one = |free: i64| (0 < free).then_some(free - 1);
-        self.free
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, less_one)
-            .is_ok()
+        self.free.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less_one).is_ok()
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiters> {
@@ -160,11 +148,7 @@ impl Future for Claim {
         }
         let mut waiters = permits.lock();
         let place = match self.ticket {
-            Some(ticket) => waiters
-                .queue
-                .iter()
-                .position(|(other, _)| *other == ticket)
-                .expect("a claim with a ticket has a place"),
+            Some(ticket) => waiters.queue.iter().position(|(other, _)| *other == ticket).expect("a claim with a ticket has a place"),
             None => {
                 let ticket = waiters.ticket_next;
                 waiters.ticket_next += 1;
@@ -191,9 +175,7 @@ impl Drop for Claim {
         let Some(ticket) = self.ticket else { return };
         let mut waiters = self.permits.lock();
         waiters.queue.retain(|(other, _)| *other != ticket);
-        self.permits
-            .waiting
-            .store(waiters.queue.len(), Ordering::SeqCst);
+        self.permits.waiting.store(waiters.queue.len(), Ordering::SeqCst);
         self.permits.wake_first(&waiters); // this claim may have been woken for a permit that it no longer takes
     }
 }
@@ -221,19 +203,11 @@ mod tests {
 
     impl Waiting {
         fn on(permits: &Arc<RawPermits>) -> Waiting {
-            Waiting {
-                claim: Box::pin(permits.claim()),
-                woken: Arc::new(Count(AtomicUsize::new(0))),
-            }
+            Waiting { claim: Box::pin(permits.claim()), woken: Arc::new(Count(AtomicUsize::new(0))) }
         }
 
         fn poll(&mut self) -> Option<RawPermit> {
-            match self
-                .claim
-                .as_mut()
-                .poll(&mut Context::from_waker(&Waker::from(Arc::clone(
-                    &self.woken,
-                )))) {
+            match self.claim.as_mut().poll(&mut Context::from_waker(&Waker::from(Arc::clone(&self.woken)))) {
                 Poll::Ready(permit) => Some(permit),
                 Poll::Pending => None,
             }
@@ -263,10 +237,7 @@ mod tests {
         assert!(first.poll().is_none() && second.poll().is_none());
         drop(held);
         assert_eq!((first.woken(), second.woken()), (1, 0));
-        assert!(
-            permits.try_claim().is_none(),
-            "the permit is the first waiter's"
-        );
+        assert!(permits.try_claim().is_none(), "the permit is the first waiter's");
         assert!(second.poll().is_none(), "the permit is the first waiter's");
         let held = first.poll().unwrap();
         drop(held);
@@ -283,11 +254,7 @@ mod tests {
         assert!(first.poll().is_none() && second.poll().is_none());
         drop(held);
         let _first = first.poll().unwrap();
-        assert_eq!(
-            second.woken(),
-            1,
-            "the first to claim passes the wake-up on"
-        );
+        assert_eq!(second.woken(), 1, "the first to claim passes the wake-up on");
         assert!(second.poll().is_some());
     }
 

@@ -44,10 +44,7 @@ mod tests {
 
     #[test]
     fn table() {
-        let policy = RotationPolicy {
-            bytes_max: 100,
-            age_ms_max: 1_000,
-        };
+        let policy = RotationPolicy { bytes_max: 100, age_ms_max: 1_000 };
         for (bytes, age_ms, next_bytes, expected) in [
             (0, 0, 0, Rotate::No),
             (0, 5_000, 0, Rotate::No), // empty: age does not matter
@@ -60,11 +57,7 @@ mod tests {
             (100, 1_000, 1, Rotate::Size),  // size is named first
             (1, 0, u64::MAX, Rotate::Size), // no overflow
         ] {
-            assert_eq!(
-                policy.decide(bytes, age_ms, next_bytes),
-                expected,
-                "{bytes} bytes, {age_ms} ms, {next_bytes} next"
-            );
+            assert_eq!(policy.decide(bytes, age_ms, next_bytes), expected, "{bytes} bytes, {age_ms} ms, {next_bytes} next");
         }
     }
 }

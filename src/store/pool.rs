@@ -26,7 +26,7 @@ use super::error::StorageError;
 use super::level::LevelChoice;
 use super::name::Codec;
 use super::permits::RawPermits;
-use super::segment::{LineScanner, SealedSegment};
+use super::segment::SealedSegment;
 
 mod compress;
 mod finish;
@@ -35,9 +35,6 @@ mod stats;
 
 use shared::{Job, Shared};
 pub use stats::{PoolSnapshot, PoolStats};
-
-/// Makes one line scanner for each thread that needs one.
-pub type ScannerFactory = Arc<dyn Fn() -> Box<dyn LineScanner + Send> + Send + Sync>;
 
 /// What is told of the failure that stops the pool, from one of its threads.
 pub type OnFatal = Box<dyn FnOnce(StorageError) + Send>;
@@ -56,8 +53,6 @@ pub struct PoolConfig {
     pub cores: Vec<usize>,
     /// The way to the files.
     pub disk: Disk,
-    /// For segments that come without block stats.
-    pub scanner: ScannerFactory,
     /// Told of the failure that stops the pool. The process is expected to exit.
     pub on_fatal: OnFatal,
 }
@@ -115,57 +110,24 @@ impl Pool {
     /// If `threads` is 0.
     pub fn start(config: PoolConfig, permits: &Arc<RawPermits>) -> std::io::Result<Pool> {
         assert!(0 < config.threads);
-        let PoolConfig {
-            dir,
-            codec,
-            level,
-            threads,
-            cores,
-            disk,
-            scanner,
-            on_fatal,
-        } = config;
+        let PoolConfig { dir, codec, level, threads, cores, disk, on_fatal } = config;
         let places = permits.total().max(permits.in_use());
-        let shared = Arc::new(Shared::new(shared::Setup {
-            dir,
-            codec,
-            level,
-            threads,
-            disk,
-            permits: Arc::clone(permits),
-            places,
-            on_fatal,
-        }));
+        let shared =
+            Arc::new(Shared::new(shared::Setup { dir, codec, level, threads, disk, permits: Arc::clone(permits), places, on_fatal }));
         let (running, stop) = crossbeam_channel::bounded::<()>(0);
         let (alive, ended) = crossbeam_channel::bounded::<()>(0);
         let (compressed, ready) = crossbeam_channel::bounded(places);
         let mut handles = Vec::with_capacity(threads + 1);
         for index in 0..threads {
             let core = (!cores.is_empty()).then(|| cores[index % cores.len()]);
-            let worker = compress::Worker::new(
-                Arc::clone(&shared),
-                Arc::clone(&scanner),
-                compressed.clone(),
-            );
+            let worker = compress::Worker::new(Arc::clone(&shared), compressed.clone());
             let (stop, alive) = (stop.clone(), alive.clone());
-            handles.push(spawn(
-                &shared,
-                format!("compress-{index}"),
-                alive,
-                move || worker.run(&stop, core),
-            )?);
+            handles.push(spawn(&shared, format!("compress-{index}"), alive, move || worker.run(&stop, core))?);
         }
         drop(compressed); // the finisher ends when the last compress thread has
         let finisher = finish::Finisher::new(Arc::clone(&shared));
-        handles.push(spawn(&shared, "finish".to_owned(), alive, move || {
-            finisher.run(&ready)
-        })?);
-        Ok(Pool {
-            handle: PoolHandle { shared },
-            threads: handles,
-            running,
-            ended,
-        })
+        handles.push(spawn(&shared, "finish".to_owned(), alive, move || finisher.run(&ready))?);
+        Ok(Pool { handle: PoolHandle { shared }, threads: handles, running, ended })
     }
 
     /// The way in.
@@ -183,38 +145,21 @@ impl Pool {
             self.handle.shared.abandon();
         } else {
             // Every thread has dropped its end; a panic has been reported by `spawn`.
-            self.threads
-                .into_iter()
-                .for_each(|thread| drop(thread.join()));
+            self.threads.into_iter().for_each(|thread| drop(thread.join()));
         }
-        DrainReport {
-            left: self.handle.shared.unfinished(),
-        }
+        DrainReport { left: self.handle.shared.unfinished() }
     }
 }
 
 /// Starts a named thread; a panic in it is a failure of the pool.
-fn spawn(
-    shared: &Arc<Shared>,
-    name: String,
-    alive: Sender<()>,
-    body: impl FnOnce() + Send + 'static,
-) -> std::io::Result<JoinHandle<()>> {
+fn spawn(shared: &Arc<Shared>, name: String, alive: Sender<()>, body: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
     let shared = Arc::clone(shared);
-    std::thread::Builder::new()
-        .name(name.clone())
-        .spawn(move || {
-            // What the body leaves behind is on disk, for recovery; nothing in memory is used after a panic but the failure's report.
-            if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)) {
-                let message = panic
-                    .downcast_ref::<&str>()
-                    .map(|text| (*text).to_owned())
-                    .or_else(|| panic.downcast_ref::<String>().cloned());
-                shared.fail(StorageError::Panicked {
-                    thread: name,
-                    message: message.unwrap_or_default(),
-                });
-            }
-            drop(alive);
-        })
+    std::thread::Builder::new().name(name.clone()).spawn(move || {
+        // What the body leaves behind is on disk, for recovery; nothing in memory is used after a panic but the failure's report.
+        if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)) {
+            let message = panic.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
+            shared.fail(StorageError::Panicked { thread: name, message: message.unwrap_or_default() });
+        }
+        drop(alive);
+    })
 }

@@ -4,24 +4,7 @@ use std::path::PathBuf;
 
 use super::name::{SegmentId, ShardTag, Stream};
 use super::permits::RawPermit;
-
-/// How many log levels are counted apart, in the order of the record's level type.
-pub const LEVELS: usize = 7;
-
-/// What is known of one line after parsing it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LineStats {
-    /// The record's time, in microseconds since 1970 UTC; `None` where it has none.
-    pub time_us: Option<i64>,
-    /// The level's place among [`LEVELS`].
-    pub level: usize,
-}
-
-/// Reads one stored line's time and level. Used for segments that come without [`BlockStats`]: after a recovery.
-pub trait LineScanner {
-    /// Scans `line`, without its newline. The bytes may be overwritten: simd-json parses in place.
-    fn scan(&mut self, line: &mut [u8]) -> LineStats;
-}
+use crate::record::{Level, Timestamp};
 
 /// The earliest and the latest time of some lines, in microseconds since 1970 UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,10 +18,7 @@ pub struct TimeRange {
 impl TimeRange {
     /// The smallest range that holds both.
     pub fn union(self, other: TimeRange) -> TimeRange {
-        TimeRange {
-            min_us: self.min_us.min(other.min_us),
-            max_us: self.max_us.max(other.max_us),
-        }
+        TimeRange { min_us: self.min_us.min(other.min_us), max_us: self.max_us.max(other.max_us) }
     }
 }
 
@@ -52,20 +32,17 @@ pub struct BlockStats {
     /// The times of those lines that have one.
     pub time: Option<TimeRange>,
     /// Lines by level; sums up to `lines`.
-    pub levels: [u64; LEVELS],
+    pub levels: [u64; Level::COUNT],
 }
 
 impl BlockStats {
     /// Adds one line of `raw_len` bytes, its newline included.
-    pub fn add_line(&mut self, raw_len: u64, line: LineStats) {
+    pub fn add_line(&mut self, raw_len: u64, level: Level, time: Option<Timestamp>) {
         self.raw_len += raw_len;
         self.lines += 1;
-        self.levels[line.level] += 1;
-        if let Some(time_us) = line.time_us {
-            self.add_time(TimeRange {
-                min_us: time_us,
-                max_us: time_us,
-            });
+        self.levels[level as usize] += 1;
+        if let Some(Timestamp(us)) = time {
+            self.add_time(TimeRange { min_us: us, max_us: us });
         }
     }
 
@@ -113,22 +90,13 @@ pub struct Sequence {
 impl Sequence {
     /// Starts at `seq_next`.
     pub fn new(stream: Stream, shard: ShardTag, seq_next: u64) -> Sequence {
-        Sequence {
-            stream,
-            shard,
-            seq_next,
-        }
+        Sequence { stream, shard, seq_next }
     }
 
     /// Names the segment that is sealed at `sealed_at_s`, seconds since 1970 UTC.
     pub fn next_id(&mut self, sealed_at_s: u64) -> SegmentId {
         let seq = self.seq_next;
         self.seq_next += 1;
-        SegmentId {
-            stream: self.stream,
-            shard: self.shard,
-            sealed_at_s,
-            seq,
-        }
+        SegmentId { stream: self.stream, shard: self.shard, sealed_at_s, seq }
     }
 }

@@ -33,15 +33,10 @@ impl Civil {
         let z = days + 719_468; // days since 0000-03-01
         let era = z / 146_097;
         let day_of_era = z % 146_097;
-        let year_of_era =
-            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
         let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let shifted_month = (5 * day_of_year + 2) / 153; // 0 is March
-        let month = if shifted_month < 10 {
-            shifted_month + 3
-        } else {
-            shifted_month - 9
-        };
+        let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
         Civil {
             year: year_of_era + era * 400 + u64::from(month <= 2),
             month,
@@ -54,18 +49,13 @@ impl Civil {
 
     /// Seconds since 1970-01-01 00:00:00 UTC, or `None` where there is no such date.
     pub fn to_seconds(self) -> Option<u64> {
-        let sane =
-            (1970..=9999).contains(&self.year) && (1..=12).contains(&self.month) && self.day != 0;
+        let sane = (1970..=9999).contains(&self.year) && (1..=12).contains(&self.month) && self.day != 0;
         if !sane {
             return None;
         }
         let year = self.year - u64::from(self.month <= 2);
         let (era, year_of_era) = (year / 400, year % 400);
-        let shifted_month = if self.month > 2 {
-            self.month - 3
-        } else {
-            self.month + 9
-        };
+        let shifted_month = if self.month > 2 { self.month - 3 } else { self.month + 9 };
         let day_of_year = (153 * shifted_month + 2) / 5 + self.day - 1;
         let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
         let days = era * 146_097 + day_of_era - 719_468;
@@ -82,14 +72,7 @@ mod tests {
 
     #[test]
     fn known_dates() {
-        let civil = |year, month, day, hour, minute, second| Civil {
-            year,
-            month,
-            day,
-            hour,
-            minute,
-            second,
-        };
+        let civil = |year, month, day, hour, minute, second| Civil { year, month, day, hour, minute, second };
         for (seconds, date) in [
             (0, civil(1970, 1, 1, 0, 0, 0)),
             (951_782_400, civil(2000, 2, 29, 0, 0, 0)),
@@ -99,16 +82,8 @@ mod tests {
             assert_eq!(Civil::from_seconds(seconds), date);
             assert_eq!(date.to_seconds(), Some(seconds));
         }
-        assert_eq!(
-            Civil::from_seconds(u64::MAX),
-            civil(9999, 12, 31, 23, 59, 59)
-        );
-        for missing in [
-            civil(2026, 2, 29, 0, 0, 0),
-            civil(2026, 13, 1, 0, 0, 0),
-            civil(2026, 1, 1, 24, 0, 0),
-            civil(2026, 1, 0, 0, 0, 0),
-        ] {
+        assert_eq!(Civil::from_seconds(u64::MAX), civil(9999, 12, 31, 23, 59, 59));
+        for missing in [civil(2026, 2, 29, 0, 0, 0), civil(2026, 13, 1, 0, 0, 0), civil(2026, 1, 1, 24, 0, 0), civil(2026, 1, 0, 0, 0, 0)] {
             assert_eq!(missing.to_seconds(), None);
         }
     }

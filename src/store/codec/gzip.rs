@@ -26,41 +26,24 @@ impl Gzip {
     }
 
     /// Replaces `out` by one member. Returns the CRC-32 of `raw`, which the member's trailer holds anyway.
-    pub(super) fn compress(
-        &mut self,
-        raw: &[u8],
-        level: i32,
-        out: &mut Vec<u8>,
-    ) -> Result<u32, CodecError> {
+    pub(super) fn compress(&mut self, raw: &[u8], level: i32, out: &mut Vec<u8>) -> Result<u32, CodecError> {
         out.clear();
         out.reserve(member_len_max(raw.len()));
         #[cfg(feature = "isal")]
         if level <= ISAL_LEVEL_MAX {
-            self.isal
-                .get_or_insert_with(super::isal::Isal::new)
-                .compress(raw, level as u32, out)?;
+            self.isal.get_or_insert_with(super::isal::Isal::new).compress(raw, level as u32, out)?;
             return Ok(crc_of(out));
         }
         self.compress_zlib(raw, level as u32, out)?;
         Ok(crc_of(out))
     }
 
-    fn compress_zlib(
-        &mut self,
-        raw: &[u8],
-        level: u32,
-        out: &mut Vec<u8>,
-    ) -> Result<(), CodecError> {
-        let state = self.zlib[level as usize].get_or_insert_with(|| {
-            Box::new(Compress::new_gzip(Compression::new(level), WINDOW_BITS))
-        });
+    fn compress_zlib(&mut self, raw: &[u8], level: u32, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        let state = self.zlib[level as usize].get_or_insert_with(|| Box::new(Compress::new_gzip(Compression::new(level), WINDOW_BITS)));
         state.reset();
         match state.compress_vec(raw, out, FlushCompress::Finish) {
             Ok(Status::StreamEnd) => Ok(()),
-            Ok(status) => Err(CodecError::new(
-                Codec::Gzip,
-                format!("stopped early: {status:?}"),
-            )),
+            Ok(status) => Err(CodecError::new(Codec::Gzip, format!("stopped early: {status:?}"))),
             Err(error) => Err(CodecError::new(Codec::Gzip, error.to_string())),
         }
     }
@@ -74,8 +57,6 @@ fn member_len_max(raw_len: usize) -> usize {
 
 /// The CRC-32 in a member's trailer (RFC 1952, section 2.3.1).
 fn crc_of(member: &[u8]) -> u32 {
-    let (_, trailer) = member
-        .split_last_chunk::<8>()
-        .expect("a member has a trailer");
+    let (_, trailer) = member.split_last_chunk::<8>().expect("a member has a trailer");
     u32::from_le_bytes([trailer[0], trailer[1], trailer[2], trailer[3]])
 }

@@ -21,19 +21,11 @@ impl Isal {
     pub(super) fn new() -> Isal {
         // SAFETY: the struct is plain C: integers, byte arrays, and raw pointers, for all of which zero bytes are a value.
         let stream = unsafe { Box::<ffi::isal_zstream>::new_zeroed().assume_init() };
-        Isal {
-            stream,
-            level_buf: vec![0; LEVEL_BUF_BYTES].into_boxed_slice(),
-        }
+        Isal { stream, level_buf: vec![0; LEVEL_BUF_BYTES].into_boxed_slice() }
     }
 
     /// Appends one gzip member to `out`, which has room for it: `raw`, 18 bytes, and 5 for each 65,535 of `raw` always suffice.
-    pub(super) fn compress(
-        &mut self,
-        raw: &[u8],
-        level: u32,
-        out: &mut Vec<u8>,
-    ) -> Result<(), CodecError> {
+    pub(super) fn compress(&mut self, raw: &[u8], level: u32, out: &mut Vec<u8>) -> Result<(), CodecError> {
         let room = out.spare_capacity_mut();
         let stream = &mut *self.stream;
         // SAFETY: `stream` is a valid isal_zstream, which this call may overwrite.

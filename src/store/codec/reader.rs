@@ -31,14 +31,7 @@ impl<R: Read> BlockReader<R> {
     /// Starts at the first byte of `source`, which is the first byte of a block.
     pub fn new(codec: Codec, source: R) -> BlockReader<R> {
         let input = vec![0; ARCHIVE_READ_BYTES].into_boxed_slice();
-        BlockReader {
-            codec,
-            source,
-            input,
-            start: 0,
-            filled: 0,
-            zstd: None,
-        }
+        BlockReader { codec, source, input, start: 0, filled: 0, zstd: None }
     }
 
     /// Replaces `raw` by the next block's bytes and returns its compressed length, or `None` at the end of the archive. Damage, also an archive that ends
@@ -54,9 +47,7 @@ impl<R: Read> BlockReader<R> {
             gzip = Some(Decompress::new_gzip(15)); // the largest window; resetting one would forget that it reads gzip
         } else {
             let context = self.zstd.get_or_insert_with(DCtx::create);
-            context
-                .init()
-                .map_err(|code| damaged(zstd::zstd_safe::get_error_name(code)))?;
+            context.init().map_err(|code| damaged(zstd::zstd_safe::get_error_name(code)))?;
         }
         loop {
             let at_end = !self.fill()?;
@@ -102,14 +93,9 @@ impl<R: Read> BlockReader<R> {
 /// Appends to `raw` within its capacity.
 fn inflate(state: &mut Decompress, input: &[u8], raw: &mut Vec<u8>) -> io::Result<Progress> {
     let before = state.total_in();
-    let status = state
-        .decompress_vec(input, raw, FlushDecompress::None)
-        .map_err(|error| damaged(error.to_string()))?;
+    let status = state.decompress_vec(input, raw, FlushDecompress::None).map_err(|error| damaged(error.to_string()))?;
     let consumed = (state.total_in() - before) as usize;
-    Ok(Progress {
-        consumed,
-        ended: status == Status::StreamEnd,
-    })
+    Ok(Progress { consumed, ended: status == Status::StreamEnd })
 }
 
 /// Appends to `raw` within its capacity.
@@ -117,13 +103,8 @@ fn unzstd(state: &mut DCtx<'static>, input: &[u8], raw: &mut Vec<u8>) -> io::Res
     let mut source = InBuffer::around(input);
     let start = raw.len();
     let mut target = OutBuffer::around_pos(raw, start);
-    let hint = state
-        .decompress_stream(&mut target, &mut source)
-        .map_err(|code| damaged(zstd::zstd_safe::get_error_name(code)))?;
-    Ok(Progress {
-        consumed: source.pos(),
-        ended: hint == 0,
-    })
+    let hint = state.decompress_stream(&mut target, &mut source).map_err(|code| damaged(zstd::zstd_safe::get_error_name(code)))?;
+    Ok(Progress { consumed: source.pos(), ended: hint == 0 })
 }
 
 fn damaged(what: impl Into<String>) -> io::Error {

@@ -16,19 +16,12 @@ impl Zstd {
     pub(super) fn new() -> Result<Zstd, CodecError> {
         let level = *Codec::Zstd.levels().start();
         let mut context = Compressor::new(level).map_err(failed)?;
-        context
-            .set_parameter(CParameter::ChecksumFlag(true))
-            .map_err(failed)?;
+        context.set_parameter(CParameter::ChecksumFlag(true)).map_err(failed)?;
         Ok(Zstd { context, level })
     }
 
     /// Replaces `out` by one frame.
-    pub(super) fn compress(
-        &mut self,
-        raw: &[u8],
-        level: i32,
-        out: &mut Vec<u8>,
-    ) -> Result<(), CodecError> {
+    pub(super) fn compress(&mut self, raw: &[u8], level: i32, out: &mut Vec<u8>) -> Result<(), CodecError> {
         if self.level != level {
             self.context.set_compression_level(level).map_err(failed)?;
             self.level = level;

@@ -7,8 +7,9 @@ use crossbeam_channel::{Receiver, Sender, select};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::finish::{Output, Ready};
-use super::{Job, ScannerFactory, SealedSegment, Shared};
+use super::{Job, SealedSegment, Shared};
 use crate::limits::COMPRESS_NICE;
+use crate::record::stored::StoredScanner;
 use crate::store::codec::Compressor;
 use crate::store::cut::{BlockCutter, agrees, scan_block};
 use crate::store::disk::DiskFile;
@@ -16,18 +17,17 @@ use crate::store::durable::{self, Written};
 use crate::store::error::StorageError;
 use crate::store::meta::Meta;
 use crate::store::name::Codec;
-use crate::store::segment::{BlockStats, LineScanner};
+use crate::store::segment::BlockStats;
 
 /// One compress thread's engines and buffers.
 pub(super) struct Worker {
     shared: Arc<Shared>,
-    scanner: ScannerFactory,
     compressed: Sender<Ready>,
 }
 
 /// The buffers and engines of one thread, kept from segment to segment.
 struct Bench {
-    scanner: Box<dyn LineScanner + Send>,
+    scanner: StoredScanner,
     cutter: BlockCutter,
     raw: Vec<u8>,
     out: Vec<u8>,
@@ -50,28 +50,15 @@ impl From<StorageError> for Failed {
 }
 
 impl Worker {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        scanner: ScannerFactory,
-        compressed: Sender<Ready>,
-    ) -> Worker {
-        Worker {
-            shared,
-            scanner,
-            compressed,
-        }
+    pub(super) fn new(shared: Arc<Shared>, compressed: Sender<Ready>) -> Worker {
+        Worker { shared, compressed }
     }
 
     /// Works until `stop` is disconnected and the queue empty, or the pool has stopped.
     pub(super) fn run(self, stop: &Receiver<()>, core: Option<usize>) {
         settle_thread(core);
-        let mut bench = Bench {
-            scanner: (self.scanner)(),
-            cutter: BlockCutter::default(),
-            raw: Vec::new(),
-            out: Vec::new(),
-            compressor: None,
-        };
+        let mut bench =
+            Bench { scanner: StoredScanner::default(), cutter: BlockCutter::default(), raw: Vec::new(), out: Vec::new(), compressor: None };
         let jobs = &self.shared.jobs;
         while !self.shared.is_stopped() {
             let job = select! {
@@ -95,25 +82,14 @@ impl Worker {
             let start_ns = thread_cpu_ns();
             match self.attempt(&segment, level, bench) {
                 Ok((output, meta)) => {
-                    self.shared
-                        .compressed(level, meta.raw_bytes(), thread_cpu_ns() - start_ns);
-                    self.shared
-                        .stats()
-                        .finishing
-                        .fetch_add(1, Ordering::Relaxed);
+                    self.shared.compressed(level, meta.raw_bytes(), thread_cpu_ns() - start_ns);
+                    self.shared.stats().finishing.fetch_add(1, Ordering::Relaxed);
                     // The finisher is gone only after a failure.
-                    let _ = self.compressed.send(Ready {
-                        segment,
-                        output,
-                        meta,
-                    });
+                    let _ = self.compressed.send(Ready { segment, output, meta });
                     return;
                 }
                 Err(Failed::Disagrees) => {
-                    self.shared
-                        .stats()
-                        .rescanned
-                        .fetch_add(1, Ordering::Relaxed);
+                    self.shared.stats().rescanned.fetch_add(1, Ordering::Relaxed);
                     segment.blocks = None;
                 }
                 Err(Failed::Stopped) => self.discard(&segment),
@@ -128,26 +104,15 @@ impl Worker {
 
     fn discard(&self, segment: &SealedSegment) {
         if let Some(codec) = self.shared.codec {
-            durable::discard(
-                &self.shared.disk,
-                &self.shared.dir,
-                segment.id.archive_name(Some(codec)),
-            );
+            durable::discard(&self.shared.disk, &self.shared.dir, segment.id.archive_name(Some(codec)));
         }
     }
 
-    fn attempt(
-        &self,
-        segment: &SealedSegment,
-        level: i32,
-        bench: &mut Bench,
-    ) -> Result<(Output, Meta), Failed> {
+    fn attempt(&self, segment: &SealedSegment, level: i32, bench: &mut Bench) -> Result<(Output, Meta), Failed> {
         let mut raw = self.shared.disk.open(&segment.path)?;
         let raw_bytes = raw.len()?;
         let known = segment.blocks.as_deref();
-        if known.is_some_and(|blocks| {
-            blocks.iter().map(|block| block.raw_len).sum::<u64>() != raw_bytes
-        }) {
+        if known.is_some_and(|blocks| blocks.iter().map(|block| block.raw_len).sum::<u64>() != raw_bytes) {
             return Err(Failed::Disagrees);
         }
         match self.shared.codec {
@@ -164,39 +129,26 @@ impl Worker {
         codec: Codec,
         segment: &SealedSegment,
         raw: &mut DiskFile,
+        raw_bytes: u64,
         level: i32,
         bench: &mut Bench,
     ) -> Result<(Output, Meta), Failed> {
         let name = segment.id.archive_name(Some(codec));
-        let mut archive = self
-            .shared
-            .disk
-            .create(&name.clone().temporary().in_dir(&self.shared.dir))?;
-        let Bench {
-            scanner,
-            cutter,
-            raw: buffer,
-            out,
-            compressor,
-        } = bench;
-        let failed = |error| StorageError::Codec {
-            path: segment.path.clone(),
-            error,
-        };
+        let archive = self.shared.disk.create(&name.clone().temporary().in_dir(&self.shared.dir))?;
+        let Bench { scanner, cutter, raw: buffer, out, compressor } = bench;
+        let failed = |error| StorageError::Codec { path: segment.path.clone(), error };
         let compressor = match compressor {
             Some(compressor) => compressor,
             None => compressor.insert(Compressor::new(codec).map_err(failed)?),
         };
         let mut meta = Meta::new(Some(codec));
-        let mut add = |block: &mut [u8], stats: Option<&BlockStats>| -> Result<(), Failed> {
+        let mut add = |block: &[u8], stats: Option<&BlockStats>| -> Result<(), Failed> {
             if self.shared.is_stopped() {
                 return Err(Failed::Stopped);
             }
             let crc = compressor.compress(block, level, out).map_err(failed)?;
             archive.write_all(out)?;
-            let stats = stats
-                .cloned()
-                .unwrap_or_else(|| scan_block(block, scanner.as_mut()));
+            let stats = stats.cloned().unwrap_or_else(|| scan_block(block, scanner));
             meta.push(out.len() as u64, Some(crc), stats);
             Ok(())
         };
@@ -215,32 +167,22 @@ impl Worker {
             }
         }
         if raw_bytes == 0 {
-            add(&mut [], None)?; // no bytes at all are no gzip file
+            add(&[], None)?; // no bytes at all are no gzip file
         }
-        Ok((
-            Output::Archive(Written::new(archive, &self.shared.dir, name)),
-            meta,
-        ))
+        Ok((Output::Archive(Written::new(archive, &self.shared.dir, name)), meta))
     }
 
     /// The table of a segment that stays raw. What the shard knows is taken as it is, so that the bytes need not be read again.
-    fn table_of_raw(
-        &self,
-        known: Option<&[BlockStats]>,
-        raw: &mut DiskFile,
-        bench: &mut Bench,
-    ) -> Result<Meta, Failed> {
+    fn table_of_raw(&self, known: Option<&[BlockStats]>, raw: &mut DiskFile, bench: &mut Bench) -> Result<Meta, Failed> {
         let mut meta = Meta::new(None);
         if let Some(blocks) = known {
-            blocks
-                .iter()
-                .for_each(|stats| meta.push(stats.raw_len, None, stats.clone()));
+            blocks.iter().for_each(|stats| meta.push(stats.raw_len, None, stats.clone()));
             return Ok(meta);
         }
         bench.cutter.restart();
         while let Some(block) = bench.cutter.next_block(raw)? {
             let crc = crc32fast::hash(block);
-            let stats = scan_block(block, bench.scanner.as_mut());
+            let stats = scan_block(block, &mut bench.scanner);
             meta.push(stats.raw_len, Some(crc), stats);
         }
         Ok(meta)
@@ -248,11 +190,7 @@ impl Worker {
 }
 
 /// Reads the block that `stats` describes, and checks that it is one.
-fn read_known<'a>(
-    raw: &mut DiskFile,
-    stats: &BlockStats,
-    buffer: &'a mut Vec<u8>,
-) -> Result<&'a mut [u8], Failed> {
+fn read_known<'a>(raw: &mut DiskFile, stats: &BlockStats, buffer: &'a mut Vec<u8>) -> Result<&'a mut [u8], Failed> {
     let len = usize::try_from(stats.raw_len).map_err(|_| Failed::Disagrees)?;
     if buffer.len() < len {
         buffer.resize(len, 0);

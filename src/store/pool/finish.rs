@@ -51,10 +51,7 @@ impl Finisher {
         while let Ok(first) = ready.recv() {
             group.push(first);
             group.extend(ready.try_iter().take(FINISH_GROUP_MAX - 1));
-            self.shared
-                .stats()
-                .finishing
-                .fetch_sub(group.len(), Ordering::Relaxed);
+            self.shared.stats().finishing.fetch_sub(group.len(), Ordering::Relaxed);
             if self.shared.is_stopped() {
                 return; // they stay raw; recovery removes the temporary files
             }
@@ -68,35 +65,19 @@ impl Finisher {
     fn finish(&self, group: &mut Vec<Ready>) -> Result<(), StorageError> {
         let mut members = Vec::with_capacity(group.len());
         for ready in group.drain(..) {
-            let Ready {
-                segment,
-                output,
-                meta,
-            } = ready;
+            let Ready { segment, output, meta } = ready;
             match self.name(output) {
-                Ok(archive) => members.push(Member {
-                    segment,
-                    meta,
-                    archive,
-                }),
+                Ok(archive) => members.push(Member { segment, meta, archive }),
                 Err(error) => self.put_back([segment], error)?,
             }
         }
         if members.is_empty() {
             return Ok(());
         }
-        let named = members
-            .iter_mut()
-            .filter_map(|member| member.archive.take())
-            .collect();
+        let named = members.iter_mut().filter_map(|member| member.archive.take()).collect();
         match durable::settle(&self.shared.disk, &self.shared.dir, named) {
-            Ok(durable) if durable.is_empty() => members
-                .into_iter()
-                .try_for_each(|member| self.release(member, None)),
-            Ok(durable) => members
-                .into_iter()
-                .zip(durable)
-                .try_for_each(|(member, durable)| self.release(member, Some(durable))),
+            Ok(durable) if durable.is_empty() => members.into_iter().try_for_each(|member| self.release(member, None)),
+            Ok(durable) => members.into_iter().zip(durable).try_for_each(|(member, durable)| self.release(member, Some(durable))),
             Err(error) => self.put_back(members.into_iter().map(|member| member.segment), error),
         }
     }
@@ -110,22 +91,14 @@ impl Finisher {
     }
 
     /// Lets segments be compressed again, from their raw files, if `error` says that the disk is full.
-    fn put_back(
-        &self,
-        segments: impl IntoIterator<Item = SealedSegment>,
-        error: StorageError,
-    ) -> Result<(), StorageError> {
+    fn put_back(&self, segments: impl IntoIterator<Item = SealedSegment>, error: StorageError) -> Result<(), StorageError> {
         if !error.is_full() {
             return Err(error);
         }
         self.shared.pause(&error);
         for segment in segments {
             if let Some(codec) = self.shared.codec {
-                durable::discard(
-                    &self.shared.disk,
-                    &self.shared.dir,
-                    segment.id.archive_name(Some(codec)),
-                );
+                durable::discard(&self.shared.disk, &self.shared.dir, segment.id.archive_name(Some(codec)));
             }
             self.shared.again(segment);
         }
@@ -134,39 +107,19 @@ impl Finisher {
 
     /// The archive is durable: writes its table, removes what it replaces, and gives the permit back.
     fn release(&self, member: Member, archive: Option<Durable>) -> Result<(), StorageError> {
-        let Member {
-            segment,
-            meta,
-            archive: _,
-        } = member;
+        let Member { segment, meta, archive: _ } = member;
         let bytes = meta.encode();
-        let write_meta = || {
-            durable::write_rebuildable(
-                &self.shared.disk,
-                &self.shared.dir,
-                segment.id.meta_name(),
-                &bytes,
-            )
-        };
+        let write_meta = || durable::write_rebuildable(&self.shared.disk, &self.shared.dir, segment.id.meta_name(), &bytes);
         let written = write_meta();
         if let Some(archive) = archive {
             archive.remove_source(&self.shared.disk, &segment.path)?;
         }
         // With the raw file gone there may be space for the table now; without it, the next start rebuilds it.
-        match written.or_else(|error| {
-            if error.is_full() {
-                write_meta()
-            } else {
-                Err(error)
-            }
-        }) {
+        match written.or_else(|error| if error.is_full() { write_meta() } else { Err(error) }) {
             Ok(()) => {}
             Err(error) if error.is_full() => {
                 durable::discard(&self.shared.disk, &self.shared.dir, segment.id.meta_name());
-                self.shared
-                    .stats()
-                    .metas_skipped
-                    .fetch_add(1, Ordering::Relaxed);
+                self.shared.stats().metas_skipped.fetch_add(1, Ordering::Relaxed);
             }
             Err(error) => return Err(error),
         }

@@ -67,20 +67,14 @@ struct Pacing {
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared")
-            .field("dir", &self.dir)
-            .field("stats", &self.stats)
-            .finish_non_exhaustive()
+        f.debug_struct("Shared").field("dir", &self.dir).field("stats", &self.stats).finish_non_exhaustive()
     }
 }
 
 impl Shared {
     pub(super) fn new(setup: Setup) -> Shared {
         let (queue, jobs) = crossbeam_channel::bounded(setup.places);
-        let ladder = setup
-            .codec
-            .filter(|_| setup.level == LevelChoice::Auto)
-            .map(Ladder::of);
+        let ladder = setup.codec.filter(|_| setup.level == LevelChoice::Auto).map(Ladder::of);
         Shared {
             dir: setup.dir,
             codec: setup.codec,
@@ -92,11 +86,7 @@ impl Shared {
             jobs,
             started: Instant::now(),
             stats: PoolStats::default(),
-            pacing: Mutex::new(Pacing {
-                arrivals: Arrivals::default(),
-                ladder,
-                retry_ms: DISK_FULL_RETRY_MS_MIN,
-            }),
+            pacing: Mutex::new(Pacing { arrivals: Arrivals::default(), ladder, retry_ms: DISK_FULL_RETRY_MS_MIN }),
             unfinished: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
@@ -112,24 +102,16 @@ impl Shared {
     pub(super) fn submit(&self, segment: SealedSegment) {
         self.unfinished.fetch_add(1, Ordering::SeqCst);
         let submitted_ns = Some(self.now_ns());
-        self.enqueue(Job {
-            segment,
-            submitted_ns,
-        });
+        self.enqueue(Job { segment, submitted_ns });
     }
 
     /// Puts a segment back that met a full disk.
     pub(super) fn again(&self, segment: SealedSegment) {
-        self.enqueue(Job {
-            segment,
-            submitted_ns: None,
-        });
+        self.enqueue(Job { segment, submitted_ns: None });
     }
 
     fn enqueue(&self, job: Job) {
-        self.queue
-            .try_send(job)
-            .expect("the queue has a place for every permit, and is never closed");
+        self.queue.try_send(job).expect("the queue has a place for every permit, and is never closed");
         self.stats.queued.store(self.queue.len(), Ordering::Relaxed);
     }
 
@@ -144,11 +126,7 @@ impl Shared {
         let level = match (&mut pacing.ladder, self.level) {
             (Some(ladder), _) => ladder.decide(&Load {
                 // A drain is a race against a deadline.
-                queued: if self.draining.load(Ordering::Relaxed) {
-                    usize::MAX
-                } else {
-                    self.queue.len()
-                },
+                queued: if self.draining.load(Ordering::Relaxed) { usize::MAX } else { self.queue.len() },
                 permits_in_use: self.permits.in_use(),
                 permits_total: self.permits.total(),
                 arrival_bytes_per_s,
@@ -163,9 +141,7 @@ impl Shared {
 
     /// Reports what compressing a segment has cost.
     pub(super) fn compressed(&self, level: i32, raw_bytes: u64, cpu_ns: u64) {
-        self.stats
-            .compress_cpu_ns
-            .fetch_add(cpu_ns, Ordering::Relaxed);
+        self.stats.compress_cpu_ns.fetch_add(cpu_ns, Ordering::Relaxed);
         if let Some(ladder) = &mut lock(&self.pacing).ladder {
             ladder.measured(level, raw_bytes, cpu_ns);
         }
@@ -175,9 +151,7 @@ impl Shared {
     pub(super) fn finished(&self, raw_bytes: u64, archive_bytes: u64) {
         self.stats.archived.fetch_add(1, Ordering::Relaxed);
         self.stats.raw_bytes.fetch_add(raw_bytes, Ordering::Relaxed);
-        self.stats
-            .archive_bytes
-            .fetch_add(archive_bytes, Ordering::Relaxed);
+        self.stats.archive_bytes.fetch_add(archive_bytes, Ordering::Relaxed);
         self.unfinished.fetch_sub(1, Ordering::SeqCst);
         if self.stats.resume() {
             lock(&self.pacing).retry_ms = DISK_FULL_RETRY_MS_MIN;
@@ -205,11 +179,7 @@ impl Shared {
             wait
         };
         let guard = lock(&self.wake.0);
-        drop(
-            self.wake
-                .1
-                .wait_timeout_while(guard, wait, |()| !self.is_stopped()),
-        );
+        drop(self.wake.1.wait_timeout_while(guard, wait, |()| !self.is_stopped()));
     }
 
     /// From now on every level is the fastest.

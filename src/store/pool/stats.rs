@@ -76,18 +76,11 @@ impl PoolStats {
 
     /// Notes that there is space again. Returns whether there was none.
     pub(super) fn resume(&self) -> bool {
-        self.paused
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-            .is_some()
+        self.paused.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
     }
 
     /// Why the pool waits, while it does.
     pub fn paused(&self) -> Option<String> {
-        self.paused
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.paused.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

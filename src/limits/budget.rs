@@ -1,0 +1,101 @@
+//! The memory that the process can need at most, as a sum. Bounded by construction: each line is a limit that some code holds.
+
+use super::{
+    ARCHIVE_READ_BYTES, BATCH_BYTES, BATCHES_PER_STREAM, BLOCK_BYTES, EXECUTOR_IO_BYTES, HTTP_CONNECTIONS_MAX, HTTP_REQUESTS_MAX, KIB, MIB,
+    PARTIAL_SHARED_BYTES, PARTIAL_SMALL_BYTES, RECEIVE_BYTES,
+};
+
+/// Program, allocator, thread stacks and everything small.
+const BASE_BYTES: usize = 24 * MIB;
+/// One connection's task, socket, peer name and timers, without its unfinished line.
+const CONNECTION_BYTES: usize = 8 * KIB;
+/// A shard's rings, task queues, histograms and helper threads.
+const SHARD_BASE_BYTES: usize = 4 * MIB;
+/// simd-json's tape (24 bytes a node), structural index (4) and stack (8) are largest where every byte of a line is a node.
+const SCANNER_BYTES_PER_LINE_BYTE: usize = 36;
+/// Both engines of gzip, or zstd's context at its highest level for blocks of [`BLOCK_BYTES`].
+const COMPRESSOR_BYTES: usize = 24 * MIB;
+/// One HTTP connection's buffers.
+const HTTP_CONNECTION_BYTES: usize = 64 * KIB;
+/// One HTTP request under way with its answer.
+const HTTP_REQUEST_BYTES: usize = 512 * KIB;
+/// A raw segment's name, block table and place in the queues.
+const SEGMENT_BYTES: usize = 16 * KIB;
+/// Streams per shard: `logs` and `rejected`.
+const STREAMS: usize = 2;
+
+/// What the budget depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct BudgetInputs {
+    /// Shards.
+    pub shards: usize,
+    /// Connections over all shards.
+    pub connections_max: usize,
+    /// The longest line.
+    pub line_bytes_max: usize,
+    /// Compress threads.
+    pub compress_threads: usize,
+    /// Raw segments on disk.
+    pub raw_segments: usize,
+}
+
+/// Bytes by what they are for.
+#[derive(Debug, Clone)]
+pub struct MemoryBudget {
+    /// Name and bytes of each part.
+    pub parts: Vec<(&'static str, u64)>,
+}
+
+impl MemoryBudget {
+    /// The budget of one configuration.
+    pub fn new(inputs: &BudgetInputs) -> Self {
+        let &BudgetInputs { shards, connections_max, line_bytes_max, compress_threads, raw_segments } = inputs;
+        let record_bytes_max = stored_bytes_max(line_bytes_max);
+        // A batch is closed when it is full, so the record that fills it may stand out; one more may be held for the next segment.
+        let stream_bytes = BATCHES_PER_STREAM * (BATCH_BYTES + record_bytes_max) + record_bytes_max;
+        // A line that grows doubles its buffer.
+        let partial_bytes = 2 * PARTIAL_SHARED_BYTES.max(line_bytes_max);
+        let block_bytes = BLOCK_BYTES.max(record_bytes_max);
+        let parts = [
+            ("base", BASE_BYTES),
+            ("connections", connections_max * (CONNECTION_BYTES + PARTIAL_SMALL_BYTES)),
+            ("shards: executors", shards * (SHARD_BASE_BYTES + EXECUTOR_IO_BYTES)),
+            ("shards: receive buffers", shards * RECEIVE_BYTES),
+            ("shards: unfinished long lines", shards * partial_bytes),
+            ("shards: batches", shards * STREAMS * stream_bytes),
+            ("shards: JSON scanners", shards * SCANNER_BYTES_PER_LINE_BYTE * line_bytes_max),
+            ("compress threads", compress_threads * (COMPRESSOR_BYTES + 2 * block_bytes + ARCHIVE_READ_BYTES)),
+            ("raw segments", raw_segments * SEGMENT_BYTES),
+            ("http", HTTP_CONNECTIONS_MAX * HTTP_CONNECTION_BYTES + HTTP_REQUESTS_MAX * HTTP_REQUEST_BYTES),
+        ];
+        Self { parts: parts.map(|(name, bytes)| (name, bytes as u64)).to_vec() }
+    }
+
+    /// All parts together, in bytes.
+    pub fn total(&self) -> u64 {
+        self.parts.iter().map(|(_, bytes)| bytes).sum()
+    }
+}
+
+/// The longest record that a line of `line_bytes` can become: every byte a `\u00XX` of a JSON string, and the names around it.
+fn stored_bytes_max(line_bytes: usize) -> usize {
+    6 * line_bytes + KIB
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_default_daemon_on_two_cores_fits_in_half_a_gigabyte() {
+        let budget = MemoryBudget::new(&BudgetInputs {
+            shards: 2,
+            connections_max: 10_000,
+            line_bytes_max: MIB,
+            compress_threads: 2,
+            raw_segments: 24,
+        });
+        assert!(budget.total() < 600 * MIB as u64, "{budget:?}");
+        assert_eq!(budget.total(), budget.parts.iter().map(|part| part.1).sum::<u64>());
+    }
+}

@@ -1,0 +1,60 @@
+//! Lines and what they become. Pure: bytes in, values and bytes out; no clock, no files, no sockets, no runtime.
+//!
+//! A *line* is bytes without their terminator; a *record* is a line that was accepted. In the order in which a line meets them: [`framer`] cuts it,
+//! [`detect`] tells its format, [`json`] or [`text`] reads it, [`rejected`] keeps what can't be accepted, [`stored`] reads
+//! it again from a segment.
+
+pub mod detect;
+pub mod framer;
+pub mod json;
+pub mod level;
+pub mod rejected;
+pub mod stored;
+pub mod text;
+pub mod timestamp;
+
+pub use level::Level;
+pub use timestamp::Timestamp;
+
+/// What is read from an accepted line, for counting and for the time index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RecordMeta<'a> {
+    /// How serious it is.
+    pub level: Level,
+    /// When it says that it happened.
+    pub time: Option<Timestamp>,
+    /// Which program wrote it.
+    pub service: Option<&'a str>,
+}
+
+/// Why a line was not accepted. A fixed list: each is a counter and a value of the `rejected` stream's `reason`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum RejectReason {
+    /// It begins like JSON and is none (RFC 8259).
+    InvalidJson = 0,
+    /// It is JSON, but no object.
+    NotAnObject,
+    /// It is not UTF-8.
+    InvalidUtf8,
+    /// It is longer than `--line-max`.
+    LineTooLong,
+}
+
+impl RejectReason {
+    /// How many there are.
+    pub const COUNT: usize = 4;
+
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Self; Self::COUNT] = [Self::InvalidJson, Self::NotAnObject, Self::InvalidUtf8, Self::LineTooLong];
+
+    /// The name in metrics and in the `rejected` stream.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InvalidJson => "invalid_json",
+            Self::NotAnObject => "not_an_object",
+            Self::InvalidUtf8 => "invalid_utf8",
+            Self::LineTooLong => "line_too_long",
+        }
+    }
+}

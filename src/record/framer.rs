@@ -1,0 +1,411 @@
+//! Cuts received bytes into lines. One framer per connection; it keeps only the unfinished last line, since the receive buffer is the shard's.
+//!
+//! LF ends a line, a CR before it belongs to the end. A stream whose first terminator is NUL (Python's SysLogHandler) is cut at NULs instead, and an LF
+//! within is content; should no further NUL come within `line_max`, or before the stream ends, the bytes are cut at LFs after all, so that a stray NUL never
+//! costs the lines after it. Empty lines are not lines.
+//!
+//! Every byte is scanned once and, if its line spans two receives, copied once, however the bytes drip in.
+//!
+//! Invariant: the unfinished line is at most `line_max` bytes long, and the two that may belong to its terminator.
+
+use crate::limits::PARTIAL_SMALL_BYTES;
+
+/// Bytes that must follow a line in memory for simd-json to read it in place.
+pub const PADDING: usize = simd_json::INPUT_PADDING;
+
+/// Received bytes, `bytes[at..end]`, with at least [`PADDING`] spare bytes behind them.
+#[derive(Debug)]
+pub struct Chunk<'a> {
+    bytes: &'a mut [u8],
+    at: usize,
+    end: usize,
+}
+
+impl<'a> Chunk<'a> {
+    /// The first `len` bytes of `bytes` were received.
+    ///
+    /// # Panics
+    /// If fewer than [`PADDING`] bytes follow them.
+    pub fn new(bytes: &'a mut [u8], len: usize) -> Self {
+        assert!(len + PADDING <= bytes.len());
+        Self { bytes, at: 0, end: len }
+    }
+
+    fn rest(&self) -> &[u8] {
+        &self.bytes[self.at..self.end]
+    }
+}
+
+/// Whether a frame is all of its line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FrameKind {
+    /// A line.
+    Whole,
+    /// The first `line_max` bytes of a longer line; the rest is skipped.
+    TooLong,
+}
+
+/// One line, where it was received.
+#[derive(Debug)]
+pub struct Frame<'a> {
+    /// The line, then at least [`PADDING`] bytes of anything.
+    padded: &'a mut [u8],
+    len: usize,
+    /// Whether this is all of the line.
+    pub kind: FrameKind,
+}
+
+impl Frame<'_> {
+    /// The line without its terminator, at least one byte.
+    pub fn line(&self) -> &[u8] {
+        &self.padded[..self.len]
+    }
+
+    /// Bytes of the line.
+    pub fn line_len(&self) -> usize {
+        self.len
+    }
+
+    /// The line and its padding, for a parser that works in place.
+    pub fn padded(&mut self) -> &mut [u8] {
+        self.padded
+    }
+}
+
+/// What ends a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Framing {
+    /// Nothing has ended one yet.
+    Undecided,
+    Lf,
+    Nul,
+}
+
+/// Where a line lies: which bytes, and from where to where.
+enum Place {
+    Chunk { start: usize, len: usize },
+    Partial { start: usize, len: usize },
+}
+
+/// Cuts one connection's bytes into lines.
+#[derive(Debug)]
+pub struct Framer {
+    line_max: usize,
+    framing: Framing,
+    /// The unfinished line, then padding.
+    partial: Vec<u8>,
+    /// Bytes of the unfinished line.
+    kept: usize,
+    /// `partial` was handed out as a frame and is to be forgotten.
+    is_handed_out: bool,
+    /// `partial` is being cut at LFs, from here on: its stream turned out not to be framed by NULs.
+    recut_at: Option<usize>,
+    /// The rest of a line that was too long is being skipped.
+    is_skipping: bool,
+}
+
+/// What a terminator may add to a line before it is known to be one: CR and LF.
+const TERMINATOR_BYTES: usize = 2;
+
+impl Framer {
+    /// For lines of at most `line_max` bytes. Allocates nothing until a line is unfinished.
+    pub fn new(line_max: usize) -> Self {
+        let framing = Framing::Undecided;
+        Self { line_max, framing, partial: Vec::new(), kept: 0, is_handed_out: false, recut_at: None, is_skipping: false }
+    }
+
+    /// The next line, or none when the chunk is used up; what is unfinished is kept.
+    pub fn next<'a>(&'a mut self, chunk: &'a mut Chunk<'_>) -> Option<Frame<'a>> {
+        let (place, kind) = self.advance(chunk)?;
+        Some(match place {
+            Place::Chunk { start, len } => Frame { padded: &mut chunk.bytes[start..], len, kind },
+            Place::Partial { start, len } => self.frame_in_partial(start, len, kind),
+        })
+    }
+
+    /// What is left at the end of the stream: a last line without terminator is a line. Call until it returns none.
+    pub fn finish(&mut self) -> Option<Frame<'_>> {
+        loop {
+            if let Some((start, len, kind)) = self.recut() {
+                return Some(self.frame_in_partial(start, len, kind));
+            }
+            if self.is_skipping || self.kept == 0 {
+                return None;
+            }
+            if self.framing == Framing::Nul && self.unfinished().contains(&b'\n') {
+                self.recut_at = Some(0);
+                self.framing = Framing::Lf;
+                continue;
+            }
+            self.is_handed_out = true;
+            let (len, kind) = self.fit(self.kept);
+            return Some(self.frame_in_partial(0, len, kind));
+        }
+    }
+
+    /// Heap bytes held for the unfinished line.
+    pub fn partial_capacity(&self) -> usize {
+        self.partial.capacity()
+    }
+
+    fn unfinished(&self) -> &[u8] {
+        &self.partial[..self.kept]
+    }
+
+    /// Bytes of the unfinished line.
+    pub fn partial_len(&self) -> usize {
+        if self.is_handed_out { 0 } else { self.kept }
+    }
+
+    fn advance(&mut self, chunk: &mut Chunk<'_>) -> Option<(Place, FrameKind)> {
+        loop {
+            if let Some((start, len, kind)) = self.recut() {
+                return Some((Place::Partial { start, len }, kind));
+            }
+            let rest = chunk.rest();
+            if rest.is_empty() {
+                return None;
+            }
+            let terminator = match self.framing {
+                Framing::Lf => memchr::memchr(b'\n', rest),
+                Framing::Nul => memchr::memchr(0, rest),
+                Framing::Undecided => memchr::memchr2(b'\n', 0, rest),
+            };
+            if self.framing == Framing::Undecided
+                && let Some(found) = terminator
+            {
+                self.framing = if rest[found] == 0 { Framing::Nul } else { Framing::Lf };
+            }
+            let fresh = terminator.unwrap_or(rest.len());
+            if !self.is_skipping && self.is_misframed(&rest[..fresh]) {
+                self.framing = Framing::Lf;
+                self.recut_at = Some(0);
+                continue;
+            }
+            let start = chunk.at;
+            chunk.at += fresh + usize::from(terminator.is_some());
+            if let Some(found) = self.take(&chunk.bytes[start..start + fresh], start, terminator.is_some()) {
+                return Some(found);
+            }
+        }
+    }
+
+    /// Takes the next `fresh` bytes of a line, which lie at `start` of the chunk.
+    fn take(&mut self, fresh: &[u8], start: usize, is_terminated: bool) -> Option<(Place, FrameKind)> {
+        if self.is_skipping {
+            self.is_skipping = !is_terminated;
+            return None;
+        }
+        if self.kept == 0 && is_terminated {
+            let (len, kind) = self.fit(trimmed_len(fresh, self.framing));
+            return (len > 0).then_some((Place::Chunk { start, len }, kind));
+        }
+        let kept_max = self.line_max + TERMINATOR_BYTES;
+        let room = kept_max - self.kept;
+        self.keep(&fresh[..fresh.len().min(room)]);
+        if fresh.len() > room {
+            self.is_skipping = !is_terminated;
+            self.is_handed_out = true;
+            return Some((Place::Partial { start: 0, len: self.line_max }, FrameKind::TooLong));
+        }
+        if !is_terminated {
+            return None;
+        }
+        self.is_handed_out = true;
+        let (len, kind) = self.fit(trimmed_len(self.unfinished(), self.framing));
+        (len > 0).then_some((Place::Partial { start: 0, len }, kind))
+    }
+
+    /// Whether a line that should end with a NUL is too long without one but holds an LF: then it never was framed by NULs.
+    fn is_misframed(&self, fresh: &[u8]) -> bool {
+        let kept_max = self.line_max + TERMINATOR_BYTES;
+        let len = self.kept + fresh.len();
+        if self.framing != Framing::Nul || len <= kept_max {
+            return false;
+        }
+        let looked_at = &fresh[..(kept_max - self.kept).min(fresh.len())];
+        self.unfinished().contains(&b'\n') || looked_at.contains(&b'\n')
+    }
+
+    /// Forgets what was handed out; the next line of a partial that is being cut at LFs.
+    fn recut(&mut self) -> Option<(usize, usize, FrameKind)> {
+        if self.is_handed_out {
+            self.is_handed_out = false;
+            self.forget();
+        }
+        while let Some(at) = self.recut_at {
+            let Some(len) = memchr::memchr(b'\n', &self.partial[at..self.kept]) else {
+                self.partial.copy_within(at..self.kept, 0);
+                self.kept -= at;
+                self.recut_at = None;
+                break;
+            };
+            self.recut_at = Some(at + len + 1);
+            let (len, kind) = self.fit(trimmed_len(&self.partial[at..at + len], Framing::Lf));
+            if len > 0 {
+                return Some((at, len, kind));
+            }
+        }
+        None
+    }
+
+    fn fit(&self, len: usize) -> (usize, FrameKind) {
+        if len <= self.line_max { (len, FrameKind::Whole) } else { (self.line_max, FrameKind::TooLong) }
+    }
+
+    fn keep(&mut self, fresh: &[u8]) {
+        self.partial.truncate(self.kept);
+        self.partial.extend_from_slice(fresh);
+        self.kept += fresh.len();
+        assert!(self.kept <= self.line_max + TERMINATOR_BYTES);
+    }
+
+    /// Gives memory that a long line needed back.
+    fn forget(&mut self) {
+        self.kept = 0;
+        if self.partial.capacity() > PARTIAL_SMALL_BYTES {
+            self.partial = Vec::new();
+        }
+    }
+
+    fn frame_in_partial(&mut self, start: usize, len: usize, kind: FrameKind) -> Frame<'_> {
+        let padded_len = start + len + PADDING;
+        if self.partial.len() < padded_len {
+            self.partial.resize(padded_len, 0); // beyond `kept`: only padding
+        }
+        Frame { padded: &mut self.partial[start..], len, kind }
+    }
+}
+
+/// Bytes of a line without what belongs to its terminator: a CR, and before a NUL an LF or CRLF.
+fn trimmed_len(line: &[u8], framing: Framing) -> usize {
+    let line = match framing {
+        Framing::Nul => match line.strip_suffix(b"\n") {
+            Some(line) => line,
+            None => return line.len(),
+        },
+        Framing::Lf | Framing::Undecided => line,
+    };
+    line.strip_suffix(b"\r").unwrap_or(line).len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Every frame of `pieces`, one after the other.
+    fn frames(line_max: usize, pieces: &[&[u8]]) -> Vec<(Vec<u8>, FrameKind)> {
+        let mut framer = Framer::new(line_max);
+        let mut frames = Vec::new();
+        let mut take = |frame: Frame<'_>| frames.push((frame.line().to_vec(), frame.kind));
+        for piece in pieces {
+            let mut bytes = piece.to_vec();
+            bytes.resize(piece.len() + PADDING, b'#');
+            let mut chunk = Chunk::new(&mut bytes, piece.len());
+            while let Some(frame) = framer.next(&mut chunk) {
+                take(frame);
+            }
+            assert!(framer.partial_len() <= line_max + TERMINATOR_BYTES);
+        }
+        while let Some(frame) = framer.finish() {
+            take(frame);
+        }
+        frames
+    }
+
+    fn whole(lines: &[&str]) -> Vec<(Vec<u8>, FrameKind)> {
+        lines.iter().map(|line| (line.as_bytes().to_vec(), FrameKind::Whole)).collect()
+    }
+
+    #[test]
+    fn terminators() {
+        let table: &[(&[u8], &[&str])] = &[
+            (b"", &[]),
+            (b"a", &["a"]),
+            (b"a\nb\n", &["a", "b"]),
+            (b"a\n\n\nb", &["a", "b"]),
+            (b"a\r\nb\r\n\r\n", &["a", "b"]),
+            (b"a\rb\n", &["a\rb"]),
+            (b"a\0b\0", &["a", "b"]),
+            (b"a\nb\0c\n", &["a", "b\0c"]),
+            (b"a\0b\nc\0", &["a", "b\nc"]),
+            (b"a\0b\n\0c\r\n\0", &["a", "b", "c"]),
+        ];
+        for (bytes, lines) in table {
+            for size in [1, 2, 3, 100] {
+                let pieces: Vec<&[u8]> = bytes.chunks(size).collect();
+                assert_eq!(frames(100, &pieces), whole(lines), "{bytes:?} in pieces of {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_stray_nul_costs_no_line() {
+        assert_eq!(frames(100, &[b"a\0b\nc\nd"]), whole(&["a", "b", "c", "d"]), "the stream ends without another NUL");
+        let many = b"a\0".iter().copied().chain(b"line\n".repeat(50)).collect::<Vec<u8>>();
+        let mut expected = vec!["a"];
+        expected.extend(["line"; 50]);
+        for size in [1, 7, 300] {
+            let pieces: Vec<&[u8]> = many.chunks(size).collect();
+            assert_eq!(frames(100, &pieces), whole(&expected), "pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_cut_and_the_next_one_is_not() {
+        for size in [1, 2, 3, 5, 100] {
+            let pieces: Vec<&[u8]> = b"1234567890\nabc\n123456789012\r\nx".chunks(size).collect();
+            let expected = [
+                (b"1234567890".to_vec(), FrameKind::Whole),
+                (b"abc".to_vec(), FrameKind::Whole),
+                (b"1234567890".to_vec(), FrameKind::TooLong),
+                (b"x".to_vec(), FrameKind::Whole),
+            ];
+            assert_eq!(frames(10, &pieces), expected, "pieces of {size}");
+        }
+        assert_eq!(frames(10, &[b"12345678901"]), [(b"1234567890".to_vec(), FrameKind::TooLong)]);
+        assert_eq!(frames(10, &[&[b'x'; 10_000]]), [(vec![b'x'; 10], FrameKind::TooLong)]);
+    }
+
+    #[test]
+    fn memory_for_a_long_line_is_given_back() {
+        let mut framer = Framer::new(1 << 20);
+        assert_eq!(framer.partial_capacity(), 0);
+        for _ in 0..100 {
+            let mut bytes = vec![b'x'; 10_000 + PADDING];
+            assert!(framer.next(&mut Chunk::new(&mut bytes, 10_000)).is_none());
+        }
+        assert!(framer.partial_capacity() >= 1_000_000);
+        let mut end = vec![b'\n'; 1 + PADDING];
+        assert_eq!(framer.next(&mut Chunk::new(&mut end, 1)).expect("a line").line_len(), 1_000_000);
+        assert!(framer.next(&mut Chunk::new(&mut end, 0)).is_none());
+        assert!(framer.partial_capacity() <= PARTIAL_SMALL_BYTES);
+    }
+
+    proptest! {
+        #[test]
+        fn any_pieces_give_the_same_lines(bytes in proptest::collection::vec(prop_oneof![4 => Just(b'x'), 2 => Just(b'\n'), 1 => Just(b'\r'), 1 => Just(0u8)], 0..200), cuts in proptest::collection::vec(1..20usize, 1..40), line_max in 4..30usize) {
+            let mut pieces: Vec<&[u8]> = Vec::new();
+            let mut rest = &bytes[..];
+            for cut in cuts.iter().cycle() {
+                if rest.is_empty() {
+                    break;
+                }
+                let (piece, after) = rest.split_at((*cut).min(rest.len()));
+                pieces.push(piece);
+                rest = after;
+            }
+            prop_assert_eq!(frames(line_max, &pieces), frames(line_max, &[&bytes]));
+        }
+
+        #[test]
+        fn lines_without_nul_are_those_of_a_plain_split(text in "[a-z\r\n]{0,300}") {
+            let plain: Vec<&str> = text.split_terminator('\n').collect();
+            let ends = text.ends_with('\n');
+            let last = plain.len().saturating_sub(1);
+            let expected: Vec<&str> = plain.iter().enumerate().map(|(i, line)| if i < last || ends { line.strip_suffix('\r').unwrap_or(line) } else { line }).filter(|line| !line.is_empty()).collect();
+            prop_assert_eq!(frames(1_000, &[text.as_bytes()]), whole(&expected));
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! JSON lines: validated whole by simd-json, and read for the counters from the tape that this leaves.
+//!
+//! simd-json refuses some documents that RFC 8259 allows (numbers out of range, lone surrogates). A line it refuses gets a second opinion from serde_json,
+//! which validates without storing; so legal JSON is never rejected, and the usual line costs one parser.
+
+use serde::de::IgnoredAny;
+use simd_json::{Buffers, Node, StaticNode, Tape};
+
+use super::{Level, RecordMeta, RejectReason, Timestamp};
+
+/// Validates lines, reusing its buffers: no allocation after warm-up.
+pub struct JsonScanner {
+    buffers: Buffers,
+    /// Empty between scans; only its allocation is kept.
+    tape: Tape<'static>,
+}
+
+impl Default for JsonScanner {
+    fn default() -> Self {
+        Self { buffers: Buffers::new(4096), tape: Tape(Vec::with_capacity(1024)) }
+    }
+}
+
+impl JsonScanner {
+    /// Validates the line in the first `len` bytes of `padded`, behind which [`PADDING`](super::framer::PADDING) bytes follow, and reads its level, time and
+    /// service. Rewrites them; `original` is the same line, kept elsewhere.
+    pub fn scan<R>(
+        &mut self,
+        padded: &mut [u8],
+        len: usize,
+        original: &[u8],
+        read: impl FnOnce(RecordMeta<'_>) -> R,
+    ) -> Result<R, RejectReason> {
+        let mut tape = std::mem::replace(&mut self.tape, Tape(Vec::new())).reset();
+        let parsed = simd_json::fill_tape_padded(padded, len, &mut self.buffers, &mut tape);
+        let outcome = match parsed {
+            Ok(()) => meta(&tape.0).map(read).ok_or(RejectReason::NotAnObject),
+            Err(_) => second_opinion(original).map(|()| read(RecordMeta::default())),
+        };
+        self.tape = tape.reset();
+        outcome
+    }
+}
+
+/// Why simd-json refused `line`, unless it is legal.
+#[cold]
+fn second_opinion(line: &[u8]) -> Result<(), RejectReason> {
+    let text = simdutf8::basic::from_utf8(line).map_err(|_| RejectReason::InvalidUtf8)?;
+    serde_json::from_str::<IgnoredAny>(text).map_err(|_| RejectReason::InvalidJson)?;
+    if text.trim_start().starts_with('{') { Ok(()) } else { Err(RejectReason::NotAnObject) }
+}
+
+/// Reads the top-level keys; none if the tape holds no object.
+fn meta<'a>(tape: &[Node<'a>]) -> Option<RecordMeta<'a>> {
+    let &Node::Object { len, .. } = tape.first()? else { return None };
+    let mut meta = RecordMeta::default();
+    let mut at = 1;
+    for _ in 0..len {
+        let (Some(Node::String(key)), Some(value)) = (tape.get(at), tape.get(at + 1)) else { break };
+        match key_kind(key) {
+            Some(Key::Level) => meta.level = level(value),
+            Some(Key::Time) => meta.time = time(value),
+            Some(Key::Service) => meta.service = text(value),
+            None => {}
+        }
+        at += 1 + nodes(value);
+    }
+    Some(meta)
+}
+
+enum Key {
+    Level,
+    Time,
+    Service,
+}
+
+fn key_kind(key: &str) -> Option<Key> {
+    Some(match key {
+        "level" | "severity" | "lvl" | "log.level" => Key::Level,
+        "timestamp" | "@timestamp" | "ts" | "time" => Key::Time,
+        "service" | "service.name" | "app" | "logger" => Key::Service,
+        _ => return None,
+    })
+}
+
+/// How many nodes of the tape a value takes.
+fn nodes(value: &Node<'_>) -> usize {
+    match value {
+        Node::Object { count, .. } | Node::Array { count, .. } => count + 1,
+        Node::String(_) | Node::Static(_) => 1,
+    }
+}
+
+fn level(value: &Node<'_>) -> Level {
+    match value {
+        Node::String(text) => Level::parse(text.as_bytes()),
+        Node::Static(StaticNode::U64(number)) => Level::from_number(*number),
+        Node::Static(StaticNode::I64(number)) => u64::try_from(*number).map_or(Level::Unknown, Level::from_number),
+        _ => Level::Unknown,
+    }
+}
+
+fn time(value: &Node<'_>) -> Option<Timestamp> {
+    match value {
+        Node::String(text) => Timestamp::parse(text),
+        Node::Static(StaticNode::I64(number)) => Timestamp::from_epoch(*number),
+        Node::Static(StaticNode::U64(number)) => i64::try_from(*number).ok().and_then(Timestamp::from_epoch),
+        Node::Static(StaticNode::F64(number)) => Timestamp::from_epoch_seconds(*number),
+        _ => None,
+    }
+}
+
+fn text<'a>(value: &Node<'a>) -> Option<&'a str> {
+    match value {
+        Node::String(text) if !text.is_empty() => Some(text),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::framer::PADDING;
+    use proptest::prelude::*;
+
+    /// Scans one line: the meta with its service owned, or the reason.
+    fn scan(line: &[u8]) -> Result<(Level, Option<Timestamp>, Option<String>), RejectReason> {
+        let mut padded = line.to_vec();
+        padded.resize(line.len() + PADDING, b'"');
+        JsonScanner::default().scan(&mut padded, line.len(), line, |meta| (meta.level, meta.time, meta.service.map(str::to_owned)))
+    }
+
+    #[test]
+    fn level_time_and_service_are_read_from_the_top() {
+        let table: &[(&str, Level, Option<i64>, Option<&str>)] = &[
+            ("{}", Level::Unknown, None, None),
+            (r#"{"level":"warning","time":"1970-01-01T00:00:01Z","service":"auth"}"#, Level::Warn, Some(1_000_000), Some("auth")),
+            (
+                r#"{"deep":{"level":"error","x":[1,{"service":"no"}]},"severity":7,"ts":1.5,"app":"pay"}"#,
+                Level::Debug,
+                Some(1_500_000),
+                Some("pay"),
+            ),
+            (
+                r#"{"a":[],"b":{},"c":[[],[{}]],"log.level":"E","@timestamp":1000,"service.name":"x"}"#,
+                Level::Error,
+                Some(1_000_000_000),
+                Some("x"),
+            ),
+            (r#"{"level":null,"time":{},"service":[]}"#, Level::Unknown, None, None),
+            (r#"{"lvl":30,"logger":"\u0061uth"}"#, Level::Info, None, Some("auth")),
+        ];
+        for (line, level, micros, service) in table {
+            assert_eq!(scan(line.as_bytes()), Ok((*level, micros.map(Timestamp), service.map(str::to_owned))), "{line}");
+        }
+    }
+
+    #[test]
+    fn legal_json_is_never_rejected_and_illegal_never_accepted() {
+        let legal = [
+            r#"{"n":1e400}"#,
+            r#"{"n":-1E-999}"#,
+            r#"{"n":123456789012345678901234567890}"#,
+            r#"{"s":"\ud800"}"#,
+            r#"{"s":"\u0000"}"#,
+            r#"{"n":-0,"m":0.0,"k":1E+2}"#,
+            " {\t\"a\" : 1 }\r",
+        ];
+        for line in legal {
+            assert!(scan(line.as_bytes()).is_ok(), "{line}");
+        }
+        let illegal: &[(&[u8], RejectReason)] = &[
+            (b"{\"a\":1", RejectReason::InvalidJson),
+            (b"{\"a\":1} trailing", RejectReason::InvalidJson),
+            (b"{\"a\":1}{}", RejectReason::InvalidJson),
+            (b"{\"a\":01}", RejectReason::InvalidJson),
+            (b"{\"a\":1.}", RejectReason::InvalidJson),
+            (b"{\"a\":+1}", RejectReason::InvalidJson),
+            (b"{\"a\":NaN}", RejectReason::InvalidJson),
+            (b"{\"a\":\"\t\"}", RejectReason::InvalidJson),
+            (b"{\"a\":\"\\x\"}", RejectReason::InvalidJson),
+            (b"{\"a\",1}", RejectReason::InvalidJson),
+            (b"{a:1}", RejectReason::InvalidJson),
+            (b"{\"a\":\"\xff\"}", RejectReason::InvalidUtf8),
+            (b"[1]", RejectReason::NotAnObject),
+            (b"42", RejectReason::NotAnObject),
+        ];
+        for (line, reason) in illegal {
+            assert_eq!(scan(line), Err(*reason), "{}", String::from_utf8_lossy(line));
+        }
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+        assert!(scan(deep.as_bytes()).is_ok(), "nesting is bounded by the line, and by no stack");
+    }
+
+    proptest! {
+        #[test]
+        fn the_verdict_is_serde_jsons(
+            at in 0..60usize,
+            with in prop_oneof![any::<u8>(), Just(b'"'), Just(b'\\'), Just(b'{'), Just(b'}'), Just(b','), Just(b'0'), Just(b'.'), Just(b'-'), Just(b'e')],
+        ) {
+            let mut line = br#"{"k":"v\n","n":-12.5e3,"a":[true,null,{"x":0}],"s":"end"}"#.to_vec();
+            let at = at % line.len();
+            line[at] = with;
+            prop_assume!(!line.contains(&b'\n') && !line.contains(&0));
+            let theirs = std::str::from_utf8(&line).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok());
+            let is_object = line.trim_ascii_start().first() == Some(&b'{');
+            prop_assert_eq!(scan(&line).is_ok(), theirs && is_object, "{}", String::from_utf8_lossy(&line));
+        }
+    }
+}

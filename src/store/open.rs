@@ -1,0 +1,114 @@
+//! The writing end of one stream of one shard: the open segment, from its creation to its seal.
+//!
+//! Synchronous; the shard runs it on a helper thread. Invariant: a raw file exists only while its permit is held, here or in a [`SealedSegment`].
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::disk::{Disk, DiskFile};
+use super::error::StorageError;
+use super::name::{FileName, ShardTag, Stream};
+use super::permits::RawPermit;
+use super::segment::{BlockStats, SealedSegment, Sequence};
+
+/// Where one shard's lines of one stream go.
+#[derive(Debug)]
+pub struct SegmentWriter {
+    disk: Disk,
+    dir: PathBuf,
+    open_path: PathBuf,
+    sequence: Sequence,
+    permit: Option<RawPermit>,
+    open: Option<OpenFile>,
+}
+
+#[derive(Debug)]
+struct OpenFile {
+    file: Arc<DiskFile>,
+    /// Bytes written, all of them whole lines between two appends.
+    len: u64,
+}
+
+/// An open segment that may be made durable from another thread while it is written.
+#[derive(Debug, Clone)]
+pub struct SyncTarget {
+    disk: Disk,
+    dir: PathBuf,
+    file: Arc<DiskFile>,
+}
+
+impl SegmentWriter {
+    /// Writes to `dir`, beginning with a new segment at the first append.
+    pub fn new(disk: Disk, dir: &Path, stream: Stream, shard: ShardTag, sequence: Sequence) -> Self {
+        let open_path = FileName::Open(stream, shard).in_dir(dir);
+        Self { disk, dir: dir.to_path_buf(), open_path, sequence, permit: None, open: None }
+    }
+
+    /// Goes on with the open segment that a former process left, `len` bytes of whole lines.
+    pub fn resume(&mut self, file: DiskFile, len: u64, permit: RawPermit) {
+        self.open = Some(OpenFile { file: Arc::new(file), len });
+        self.permit = Some(permit);
+    }
+
+    /// Bytes of the open segment.
+    pub fn len(&self) -> u64 {
+        self.open.as_ref().map_or(0, |open| open.len)
+    }
+
+    /// Whether there is no open segment, or an empty one.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether a permit must be given before the next append.
+    pub fn needs_permit(&self) -> bool {
+        self.permit.is_none()
+    }
+
+    /// Gives the right to open the next segment.
+    pub fn give_permit(&mut self, permit: RawPermit) {
+        assert!(self.permit.is_none());
+        self.permit = Some(permit);
+    }
+
+    /// Appends `bytes[*done..]`, whole lines, opening the segment where there is none. `done` counts what has been written: after an error, the same call
+    /// goes on where it stopped.
+    pub fn append(&mut self, bytes: &[u8], done: &mut usize) -> Result<(), StorageError> {
+        assert!(self.permit.is_some(), "a segment opens with a permit");
+        if self.open.is_none() {
+            let file = Arc::new(self.disk.create(&self.open_path)?);
+            self.open = Some(OpenFile { file, len: 0 });
+        }
+        let open = self.open.as_mut().expect("opened above");
+        let before = *done;
+        let outcome = open.file.write_from(bytes, done);
+        open.len += (*done - before) as u64;
+        outcome
+    }
+
+    /// Gives the open segment its sealed name. It is not synced: its archive will be, before the raw file goes. After an error it is still open.
+    pub fn seal(&mut self, blocks: Option<&[BlockStats]>) -> Result<SealedSegment, StorageError> {
+        assert!(self.open.is_some(), "only what was appended to is sealed");
+        let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let id = self.sequence.next_id(now_s);
+        let path = FileName::Sealed(id).in_dir(&self.dir);
+        self.disk.rename(&self.open_path, &path)?;
+        let (open, permit) = self.open.take().zip(self.permit.take()).expect("an open segment holds a permit");
+        Ok(SealedSegment { id, path, raw_bytes: open.len, blocks: blocks.map(<[BlockStats]>::to_vec), permit })
+    }
+
+    /// What to sync so that everything appended so far is durable.
+    pub fn sync_target(&self) -> Option<SyncTarget> {
+        let open = self.open.as_ref()?;
+        Some(SyncTarget { disk: self.disk.clone(), dir: self.dir.clone(), file: open.file.clone() })
+    }
+}
+
+impl SyncTarget {
+    /// Makes what has been written durable, and the file's name with it. Never retried: after a failure nothing is known about the bytes.
+    pub fn sync(&self) -> Result<(), StorageError> {
+        self.file.fdatasync()?;
+        self.disk.sync_dir(&self.dir)
+    }
+}

@@ -1,0 +1,176 @@
+//! `loadgen run`: sends made lines from one thread per client, then writes the manifest and the report.
+//!
+//! Every client connects before the first one sends. A client that fails ends alone; the others go on, and the process exits with 2.
+
+pub mod client;
+pub mod plan;
+pub mod progress;
+pub mod report;
+pub mod target;
+
+use std::io::{Write as _, stdout};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier, OnceLock};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+
+use crate::cli::{EXIT_INVALID, EXIT_TARGET, ReportForm, RunArgs};
+use crate::manifest::Manifest;
+use crate::payload::{Payload, run_name};
+use crate::stop::{self, Stop};
+use client::{Client, Counter, Outcome};
+use plan::Plan;
+use progress::Progress;
+use report::Report;
+use target::Connection;
+
+/// A client needs little stack: its lines are on the heap.
+const STACK_BYTES: usize = 128 * 1024;
+/// From the moment all threads exist to the first send, so that none starts late: for the run, and more for each client.
+const HEAD_START: Duration = Duration::from_millis(10);
+const HEAD_START_PER_CLIENT: Duration = Duration::from_micros(200);
+/// How often signals and ended clients are looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// What all clients of a run share.
+pub struct Shared {
+    /// The lines.
+    pub payload: Payload,
+    /// The end, when it is requested before the work is done.
+    pub stop: Stop,
+    /// All threads are there.
+    gather: Barrier,
+    head_start: Duration,
+    /// When the run began.
+    clock: OnceLock<Clock>,
+}
+
+/// The run's time: both clocks, read once.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    /// Schedules count from here.
+    pub start: Instant,
+    /// The same moment, in milliseconds after 1970.
+    pub start_unix_ms: i64,
+}
+
+impl Clock {
+    /// Nanoseconds since the start; 0 before it.
+    pub fn now_ns(&self) -> u64 {
+        self.start.elapsed().as_nanos() as u64
+    }
+}
+
+impl Shared {
+    /// Blocks until every client is there; then the time that they share.
+    pub fn gather(&self) -> Clock {
+        self.gather.wait();
+        *self.clock.get_or_init(|| {
+            let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + self.head_start;
+            Clock { start: Instant::now() + self.head_start, start_unix_ms: unix.as_millis() as i64 }
+        })
+    }
+}
+
+/// Does what the flags say.
+pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
+    let form = args.report;
+    let plan = Plan::new(args)?;
+    eprintln!("loadgen: run {} with seed {}: {plan}", run_name(plan.seed), plan.seed);
+    let signalled = stop::on_signals()?;
+    let payload = Payload::new(plan.seed, plan.format);
+    let connections = match connect(&plan) {
+        Ok(connections) => connections,
+        Err(error) => {
+            eprintln!("loadgen: {error:#}");
+            return Ok(ExitCode::from(EXIT_TARGET));
+        }
+    };
+
+    let gather = Barrier::new(plan.clients as usize + 1);
+    let head_start = HEAD_START + HEAD_START_PER_CLIENT * plan.clients;
+    let shared = Arc::new(Shared { payload, stop: Stop::default(), gather, head_start, clock: OnceLock::new() });
+    let counters: Arc<[Counter]> = (0..plan.clients).map(|_| Counter::default()).collect();
+    let handles = spawn(&plan, connections, &shared, &counters)?;
+    let clock = shared.gather();
+    watch(&plan, &handles, &shared, &counters, clock, &signalled);
+    let mut outcomes = Vec::with_capacity(handles.len());
+    for handle in handles {
+        outcomes.push(handle.join().map_err(|_| anyhow::anyhow!("a client's thread panicked"))?);
+    }
+    conclude(&plan, &shared, &outcomes, clock, form)
+}
+
+fn connect(plan: &Plan) -> anyhow::Result<Vec<Connection>> {
+    let count = plan.clients_with_lines();
+    let one = |client: u32| Connection::open(&plan.target, client == 0, plan.format).with_context(|| format!("client {client}"));
+    (0..count).map(one).collect()
+}
+
+fn spawn(
+    plan: &Plan,
+    connections: Vec<Connection>,
+    shared: &Arc<Shared>,
+    counters: &Arc<[Counter]>,
+) -> anyhow::Result<Vec<JoinHandle<Outcome>>> {
+    // The barrier counts every client, also those that have nothing to send.
+    let idle = (connections.len() as u32..plan.clients).map(|_| Connection::None);
+    let mut handles = Vec::with_capacity(plan.clients as usize);
+    for (number, connection) in (0..).zip(connections.into_iter().chain(idle)) {
+        let client = Client::new(plan, number, connection);
+        let core = plan.core_of(number);
+        let (shared, counters) = (shared.clone(), counters.clone());
+        let work = move || {
+            if let Some(core) = core
+                && !core_affinity::set_for_current(core_affinity::CoreId { id: core })
+            {
+                eprintln!("loadgen: client {number} could not be pinned to core {core}");
+            }
+            client.send_all(&shared, &counters[number as usize])
+        };
+        handles.push(thread::Builder::new().stack_size(STACK_BYTES).spawn(work).with_context(|| format!("start client {number}"))?);
+    }
+    Ok(handles)
+}
+
+/// Shows progress until all clients have ended; passes a signal on to them.
+fn watch(plan: &Plan, handles: &[JoinHandle<Outcome>], shared: &Shared, counters: &[Counter], clock: Clock, signalled: &AtomicBool) {
+    let mut progress = Progress::new(plan);
+    while !handles.iter().all(JoinHandle::is_finished) {
+        if stop::is_set(signalled) && shared.stop.since().is_none() {
+            progress.say("ending: each client finishes the batch in hand and waits for the target to close; again to break off");
+            shared.stop.request();
+        }
+        let lines = counters.iter().map(|counter| counter.lines.load(Ordering::Relaxed)).sum();
+        progress.show(clock.now_ns(), lines);
+        thread::sleep(LOOK_EVERY);
+    }
+    progress.end();
+}
+
+fn conclude(plan: &Plan, shared: &Shared, outcomes: &[Outcome], clock: Clock, form: ReportForm) -> anyhow::Result<ExitCode> {
+    let report = Report::new(plan, shared.payload.line_bytes_mean(), outcomes);
+    if let Some(path) = &plan.manifest {
+        let started = jiff::Timestamp::from_millisecond(clock.start_unix_ms).unwrap_or_default().to_string();
+        let parts = outcomes.iter().map(|outcome| outcome.part.clone()).collect();
+        Manifest::new(run_name(plan.seed), plan.seed, plan.format, plan.target.to_string(), started, parts).write(path)?;
+    }
+    let text = match form {
+        ReportForm::Text => report.to_string(),
+        ReportForm::Json => serde_json::to_string_pretty(&report).context("the report as JSON")?,
+    };
+    writeln!(stdout(), "{}", text.trim_end()).context("write the report to stdout")?;
+    for (client, outcome) in outcomes.iter().enumerate() {
+        if let Some(error) = &outcome.part.error {
+            eprintln!("loadgen: client {client}: {error}; {} lines were sent", outcome.part.sent);
+        }
+    }
+    Ok(match () {
+        () if !report.errors.is_empty() => ExitCode::from(EXIT_TARGET),
+        () if !report.valid => ExitCode::from(EXIT_INVALID),
+        () => ExitCode::SUCCESS,
+    })
+}

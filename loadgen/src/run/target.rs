@@ -1,0 +1,141 @@
+//! The far end of one client: a connection, or a file.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow};
+
+use crate::cli::values::Target;
+use crate::payload::Format;
+use crate::stop::Stop;
+
+/// How long to wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long to wait for the peer to close after everything was sent: it first writes all that it holds.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a stop waits for a target that takes nothing.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a blocked write looks for a stop.
+const BLOCKED_LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Where one client's lines go.
+#[derive(Debug)]
+pub enum Connection {
+    /// A client that has nothing to send.
+    None,
+    /// A socket, with a timeout on writes.
+    Tcp(TcpStream),
+    /// A file, opened for appending; several clients have one each for the same file.
+    File {
+        /// The file.
+        file: File,
+        /// Whether this client writes the header line.
+        header: bool,
+    },
+}
+
+/// A send that broke off.
+#[derive(Debug)]
+pub struct SendError {
+    /// How many bytes the kernel took.
+    pub written: usize,
+    /// Why.
+    pub error: io::Error,
+}
+
+impl Connection {
+    /// Connects, or opens. The first client of a file writes its header, if the file is empty.
+    pub fn open(target: &Target, first: bool, format: Format) -> anyhow::Result<Self> {
+        match target {
+            Target::Tcp(address) => connect(address).map(Connection::Tcp).with_context(|| format!("connect to {target}")),
+            Target::File(path) => {
+                let opened = OpenOptions::new().create(true).append(true).open(path);
+                let file = opened.with_context(|| format!("open {}", path.display()))?;
+                let empty = file.metadata().with_context(|| format!("stat {}", path.display()))?.len() == 0;
+                Ok(Connection::File { file, header: first && empty && !format.header().is_empty() })
+            }
+        }
+    }
+
+    /// Whether the format's header line goes first.
+    pub fn wants_header(&self, format: Format) -> bool {
+        match self {
+            Connection::None => false,
+            Connection::Tcp(_) => !format.header().is_empty(),
+            Connection::File { header, .. } => *header,
+        }
+    }
+
+    /// Sends all of `bytes`, however long the target takes; gives up only when a stop has been waiting for some time.
+    pub fn send(&mut self, bytes: &[u8], stop: &Stop) -> Result<(), SendError> {
+        let mut written = 0;
+        while written < bytes.len() {
+            let rest = &bytes[written..];
+            let result = match self {
+                Connection::None => Err(ErrorKind::NotConnected.into()),
+                Connection::Tcp(stream) => stream.write(rest),
+                Connection::File { file, .. } => file.write(rest),
+            };
+            match result {
+                Ok(0) => return Err(SendError { written, error: ErrorKind::WriteZero.into() }),
+                Ok(n) => written += n,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    if stop.since().is_some_and(|since| STOP_TIMEOUT <= since.elapsed()) {
+                        return Err(SendError { written, error: io::Error::new(ErrorKind::TimedOut, "the target takes nothing more") });
+                    }
+                }
+                Err(error) => return Err(SendError { written, error }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the sending side and waits until the peer has closed too, which confirms that it has read everything.
+    pub fn finish(self) -> anyhow::Result<()> {
+        match self {
+            Connection::None => Ok(()),
+            // Another process reads it through the page cache; durability is not what a run measures.
+            Connection::File { .. } => Ok(()),
+            Connection::Tcp(mut stream) => {
+                stream.shutdown(Shutdown::Write).context("half-close")?;
+                wait_for_close(&mut stream)
+            }
+        }
+    }
+}
+
+fn connect(address: &str) -> anyhow::Result<TcpStream> {
+    let mut last = anyhow!("the name has no address");
+    for address in address.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
+            Ok(stream) => {
+                stream.set_nodelay(true).context("set TCP_NODELAY")?;
+                stream.set_write_timeout(Some(BLOCKED_LOOK_EVERY)).context("set a write timeout")?;
+                return Ok(stream);
+            }
+            Err(error) => last = error.into(),
+        }
+    }
+    Err(last)
+}
+
+fn wait_for_close(stream: &mut TcpStream) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let mut answer = [0; 4096];
+    loop {
+        let left = CLOSE_TIMEOUT.saturating_sub(begun.elapsed());
+        if left.is_zero() {
+            return Err(anyhow!("the target did not close within {} s, so nothing is confirmed", CLOSE_TIMEOUT.as_secs()));
+        }
+        stream.set_read_timeout(Some(left)).context("set a read timeout")?;
+        match stream.read(&mut answer) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {} // nothing is expected, and nothing is made of it
+            Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(error) => return Err(error).context("wait for the target to close"),
+        }
+    }
+}

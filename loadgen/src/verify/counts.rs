@@ -1,0 +1,106 @@
+//! What is counted, and how it is shown.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::Verdict;
+
+/// Counts of one shard, or of all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Lines of the run, each counted once.
+    pub found: u64,
+    /// Further copies of a line.
+    pub duplicate: u64,
+    /// Lines that are not what was sent.
+    pub altered: u64,
+    /// Lines that follow a later line of the same client in their shard's files.
+    pub reordered: u64,
+    /// Lines with a number or client that the run never reached.
+    pub unexpected: u64,
+    /// Header lines.
+    pub headers: u64,
+    /// Lines that don't name the run.
+    pub other: u64,
+    /// Open segments whose last line had no newline yet; it is not judged.
+    pub torn: u64,
+}
+
+impl Counts {
+    /// Adds another shard's.
+    pub fn add(&mut self, more: &Counts) {
+        let Counts { found, duplicate, altered, reordered, unexpected, headers, other, torn } = more;
+        self.found += found;
+        self.duplicate += duplicate;
+        self.altered += altered;
+        self.reordered += reordered;
+        self.unexpected += unexpected;
+        self.headers += headers;
+        self.other += other;
+        self.torn += torn;
+    }
+
+    /// Whether nothing that was read is wrong.
+    pub fn is_clean(&self) -> bool {
+        self.duplicate == 0 && self.altered == 0 && self.reordered == 0 && self.unexpected == 0
+    }
+}
+
+/// How many examples of one kind are kept.
+const EXAMPLES_MAX: usize = 5;
+
+/// The first differences of each kind.
+#[derive(Debug, Default)]
+pub struct Examples(Vec<(&'static str, String)>);
+
+impl Examples {
+    /// Keeps an example, if there are not enough of its kind.
+    pub fn add(&mut self, kind: &'static str, text: impl FnOnce() -> String) {
+        if self.0.iter().filter(|(of, _)| *of == kind).count() < EXAMPLES_MAX {
+            self.0.push((kind, text()));
+        }
+    }
+
+    /// Takes over another shard's.
+    pub fn merge(&mut self, more: Examples) {
+        for (kind, text) in more.0 {
+            self.add(kind, || text);
+        }
+    }
+
+    /// As lines.
+    pub fn into_lines(self) -> Vec<String> {
+        self.0.into_iter().map(|(kind, text)| format!("{kind}: {text}")).collect()
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Counts { found, duplicate, altered, reordered, unexpected, headers, other, torn } = self.counts;
+        writeln!(f, "run         {}", self.run)?;
+        writeln!(f, "required    {}", self.required)?;
+        writeln!(f, "found       {found}")?;
+        for (kind, count) in [
+            ("missing", self.missing),
+            ("duplicate", duplicate),
+            ("altered", altered),
+            ("reordered", reordered),
+            ("unexpected", unexpected),
+        ] {
+            writeln!(f, "{kind:<11} {count}")?;
+        }
+        if 0 < self.headers_required || 0 < headers {
+            writeln!(f, "headers     {headers}, {} required", self.headers_required)?;
+        }
+        writeln!(f, "other       {other} (lines that do not name this run)")?;
+        writeln!(f, "files       {}, {} damaged", self.files, self.damaged.len())?;
+        if 0 < torn {
+            writeln!(f, "torn        {torn} open segments end within a line, which was not judged")?;
+        }
+        writeln!(f, "time        {:.2} s, {:.0} lines/s", self.seconds, self.rate)?;
+        self.damaged.iter().try_for_each(|file| writeln!(f, "  damaged: {file}"))?;
+        self.examples.iter().try_for_each(|example| writeln!(f, "  {example}"))?;
+        f.write_str(if self.good { "GOOD: every line is there once, unaltered, in order" } else { "DIFFERENT" })
+    }
+}

@@ -77,6 +77,15 @@ pub fn raw_segments(shards: usize, compress_threads: usize) -> (usize, usize) {
     (2 * shards + 1, 4 * shards + 8 * compress_threads)
 }
 
+/// RELP frames of one connection that are not answered: as many as a fast sender has under way during one sync, and far beyond what clients allow themselves
+/// (librelp's window is 128). At this, the connection is not read.
+pub const RELP_WINDOW_FRAMES_MAX: usize = 16 * KIB;
+/// Entries in which they are kept, of 24 bytes: one for each receive, or for each record where accepted and rejected ones alternate. No fewer than librelp's
+/// window, so that it is never the narrower one.
+pub const RELP_ANSWER_RUNS_MAX: usize = 128;
+/// RELP answers that are sent in one write: some hundred of them.
+pub const RELP_ANSWER_BYTES: usize = 8 * KIB;
+
 /// What is read of an archive at once: a compressed block is about 100 KB.
 pub const ARCHIVE_READ_BYTES: usize = 128 * KIB;
 

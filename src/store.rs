@@ -1,4 +1,8 @@
-//! The store: segments from sealing to archive, and the recovery of a data directory.
+//! The store: segments from their opening to their archive, and the recovery of a data directory.
+//!
+//! Pure are `name`, `utc`, `policy`, `level`, `meta` and `recover::plan`; the others do what these decide.
+
+pub mod catalog;
 pub mod codec;
 pub mod cut;
 pub mod disk;
@@ -11,5 +15,6 @@ pub mod open;
 pub mod permits;
 pub mod policy;
 pub mod pool;
+pub mod recover;
 pub mod segment;
 pub mod utc;

@@ -126,6 +126,11 @@ impl Disk {
         self.file(Op::Create, path, OpenOptions::new().read(true).write(true).create(true).truncate(true))
     }
 
+    /// Creates `path`, which must not exist yet: fails rather than empty a file.
+    pub fn create_new(&self, path: &Path) -> Result<DiskFile, StorageError> {
+        self.file(Op::Create, path, OpenOptions::new().read(true).write(true).create_new(true))
+    }
+
     /// Renames `from` to `to` within one directory, replacing what was there.
     pub fn rename(&self, from: &Path, to: &Path) -> Result<(), StorageError> {
         self.run(Op::Rename, from, || fs::rename(from, to))

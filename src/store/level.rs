@@ -1,4 +1,4 @@
-//! How hard to compress: the best ratio that the backlog allows. [pure]
+//! How hard to compress: the best ratio that the backlog allows. Pure.
 //!
 //! The rungs of a [`Ladder`] are the levels worth having, fastest first; each has a cost in nanoseconds of CPU per raw byte, which starts from the
 //! figures of `docs/adr/0002-compression-engines.md` and follows what this machine measures. Asked before each segment, [`Ladder::decide`] goes

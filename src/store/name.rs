@@ -1,4 +1,4 @@
-//! Every file name of a data directory. [pure]
+//! Every file name of a data directory. Pure.
 //!
 //! Nothing else in the crate spells a name: parsing and printing are both here and are each other's inverse, so a file that logboom wrote is a file
 //! that it recognises, and a foreign file is never taken for one of its own.
@@ -10,6 +10,7 @@
 //! | the sealed name and `.gz` or `.zst` | `Archive` |
 //! | the sealed name with `.meta` instead of `.jsonl` | `Meta` |
 //! | `logboom.format` | `Format` |
+//! | `logboom.lock` | `Lock` |
 //! | any of these and `.tmp` | `Temporary` |
 
 use std::cmp::Ordering;
@@ -23,8 +24,11 @@ const TEMPORARY: &str = ".tmp";
 const META: &str = ".meta";
 const LINES: &str = ".jsonl";
 const FORMAT: &str = "logboom.format";
+const LOCK: &str = "logboom.lock";
 /// Sequence numbers are padded to this many digits, so that names sort; they may grow longer.
 const SEQUENCE_DIGITS: usize = 6;
+/// A longer number was not counted by logboom: a million segments a second would take 30,000 years. So counting on never overflows.
+const SEQUENCE_DIGITS_MAX: usize = 18;
 
 /// One kind of lines, kept in its own files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -159,7 +163,10 @@ impl SegmentId {
             None => (ShardTag::SINGLE, next),
         };
         // A name that prints differently (`+42`, seven digits with a leading zero) is not ours.
-        let canonical = seq.len() == SEQUENCE_DIGITS || (SEQUENCE_DIGITS < seq.len() && !seq.starts_with('0'));
+        let canonical = match seq.len() {
+            SEQUENCE_DIGITS => true,
+            len => (SEQUENCE_DIGITS..=SEQUENCE_DIGITS_MAX).contains(&len) && !seq.starts_with('0'),
+        };
         if parts.next().is_some() || date.len() != 8 || time.len() != 6 || !canonical {
             return None;
         }
@@ -200,6 +207,8 @@ pub enum FileName {
     Meta(SegmentId),
     /// The version of the directory's format.
     Format,
+    /// Locked by the process that uses the directory.
+    Lock,
     /// What an interrupted step leaves of the named file. Never of another temporary file.
     Temporary(Box<FileName>),
 }
@@ -215,8 +224,10 @@ impl FileName {
     }
 
     fn parse_final(name: &str) -> Option<FileName> {
-        if name == FORMAT {
-            return Some(FileName::Format);
+        match name {
+            FORMAT => return Some(FileName::Format),
+            LOCK => return Some(FileName::Lock),
+            _ => {}
         }
         if let Some(base) = name.strip_suffix(META) {
             return SegmentId::parse(base).map(FileName::Meta);
@@ -262,6 +273,7 @@ impl fmt::Display for FileName {
             FileName::Archive(id, codec) => write!(f, "{id}{LINES}{}", codec.extension()),
             FileName::Meta(id) => write!(f, "{id}{META}"),
             FileName::Format => f.write_str(FORMAT),
+            FileName::Lock => f.write_str(LOCK),
             FileName::Temporary(of) => write!(f, "{of}{TEMPORARY}"),
         }
     }
@@ -280,7 +292,7 @@ pub(crate) mod tests {
 
     pub(crate) fn any_segment_id() -> impl Strategy<Value = SegmentId> {
         let shard = prop_oneof![Just(ShardTag::SINGLE), (0..SHARDS_MAX).prop_map(|index| ShardTag::of(index, SHARDS_MAX))];
-        let seq = prop_oneof![0..2_000_000u64, any::<u64>()];
+        let seq = prop_oneof![0..2_000_000u64, 0..10u64.pow(SEQUENCE_DIGITS_MAX as u32)];
         (prop::sample::select(&Stream::ALL[..]), shard, 0..SECONDS_END, seq).prop_map(|(stream, shard, sealed_at_s, seq)| SegmentId {
             stream,
             shard,
@@ -297,6 +309,7 @@ pub(crate) mod tests {
             (any_segment_id(), codec).prop_map(|(id, codec)| FileName::Archive(id, codec)),
             any_segment_id().prop_map(FileName::Meta),
             Just(FileName::Format),
+            Just(FileName::Lock),
         ];
         prop_oneof![name.clone(), name.prop_map(FileName::temporary)]
     }
@@ -330,6 +343,7 @@ pub(crate) mod tests {
             (id.meta_name(), "logs_20261124_150000_s00_000042.meta"),
             (id.meta_name().temporary(), "logs_20261124_150000_s00_000042.meta.tmp"),
             (FileName::Format, "logboom.format"),
+            (FileName::Lock, "logboom.lock"),
         ] {
             assert_eq!(name.to_string(), text);
             assert_eq!(FileName::parse(text), Some(name));
@@ -356,6 +370,7 @@ pub(crate) mod tests {
             "logs_20261124_150000_0000042.jsonl",
             "logs_20261124_150000_+00042.jsonl",
             "logs_20261124_150000_s00_000042_.jsonl",
+            "logs_20261124_150000_1000000000000000000.jsonl",
             "logs_20261124_150000_99999999999999999999.jsonl",
             "logs_20261124_150000_s00_000042.jsonl.bz2",
         ] {

@@ -77,7 +77,8 @@ impl SegmentWriter {
     pub fn append(&mut self, bytes: &[u8], done: &mut usize) -> Result<(), StorageError> {
         assert!(self.permit.is_some(), "a segment opens with a permit");
         if self.open.is_none() {
-            let file = Arc::new(self.disk.create(&self.open_path)?);
+            // Recovery has resumed, sealed or removed what was there; anything else is not ours to empty.
+            let file = Arc::new(self.disk.create_new(&self.open_path)?);
             self.open = Some(OpenFile { file, len: 0 });
         }
         let open = self.open.as_mut().expect("opened above");
@@ -110,5 +111,24 @@ impl SyncTarget {
     pub fn sync(&self) -> Result<(), StorageError> {
         self.file.fdatasync()?;
         self.disk.sync_dir(&self.dir)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::permits::RawPermits;
+
+    #[test]
+    fn a_file_that_is_there_already_is_not_emptied() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("elsewhere"), b"{}\n").unwrap();
+        std::os::unix::fs::symlink("elsewhere", dir.path().join("logs.jsonl")).unwrap();
+        let sequence = Sequence::new(Stream::Logs, ShardTag::SINGLE, 1);
+        let mut writer = SegmentWriter::new(Disk::new(), dir.path(), Stream::Logs, ShardTag::SINGLE, sequence);
+        writer.give_permit(RawPermits::new(1).try_claim().unwrap());
+        let error = writer.append(b"{}\n", &mut 0).unwrap_err();
+        assert!(error.to_string().contains("logs.jsonl"), "{error}");
+        assert_eq!(std::fs::read(dir.path().join("elsewhere")).unwrap(), b"{}\n");
     }
 }

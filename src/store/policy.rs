@@ -1,4 +1,4 @@
-//! When an open segment is rotated. [pure]
+//! When an open segment is rotated. Pure.
 //!
 //! The caller asks before it writes a batch; it knows the sizes and the clock, this module only decides.
 

@@ -1,4 +1,4 @@
-//! Calendar dates of the UTC, for file names. [pure]
+//! Calendar dates of the UTC, for file names. Pure.
 //!
 //! The algorithms are Howard Hinnant's `days_from_civil` and `civil_from_days` (public domain), for the proleptic Gregorian calendar, restricted
 //! to the years 1970 to 9999: what a segment's name can hold.

@@ -1,8 +1,8 @@
 //! Lines and what they become. Pure: bytes in, values and bytes out; no clock, no files, no sockets, no runtime.
 //!
-//! A *line* is bytes without their terminator; a *record* is a line that was accepted. In the order in which a line meets them: [`framer`] cuts it,
-//! [`detect`] tells its format, [`json`] or [`text`] reads it, [`rejected`] keeps what can't be accepted, [`stored`] reads
-//! it again from a segment.
+//! A *line* is bytes without their terminator; a *record* is a line that was accepted. In the order in which a line meets them: [`framer`] cuts it (or
+//! [`relp`], from a peer that wants to be answered), [`detect`] tells its format, [`json`] or [`text`] reads it, [`rejected`] keeps what can't be accepted,
+//! [`stored`] reads it again from a segment.
 
 pub mod detect;
 pub mod framer;

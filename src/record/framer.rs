@@ -8,7 +8,9 @@
 //!
 //! Invariant: the unfinished line is at most `line_max` bytes long, and the two that may belong to its terminator.
 
-use crate::limits::PARTIAL_SMALL_BYTES;
+mod partial;
+
+pub(super) use partial::Partial;
 
 /// Bytes that must follow a line in memory for simd-json to read it in place.
 pub const PADDING: usize = simd_json::INPUT_PADDING;
@@ -31,8 +33,22 @@ impl<'a> Chunk<'a> {
         Self { bytes, at: 0, end: len }
     }
 
-    fn rest(&self) -> &[u8] {
+    /// What has not been used up.
+    pub(super) fn rest(&self) -> &[u8] {
         &self.bytes[self.at..self.end]
+    }
+
+    /// Uses the next `len` bytes up. Returns where they begin, for [`frame`](Self::frame).
+    pub(super) fn advance(&mut self, len: usize) -> usize {
+        let start = self.at;
+        self.at += len;
+        assert!(self.at <= self.end);
+        start
+    }
+
+    /// The `len` bytes from `start` on, with what follows them as padding.
+    pub(super) fn frame(&mut self, start: usize, len: usize, kind: FrameKind) -> Frame<'_> {
+        Frame { padded: &mut self.bytes[start..], len, kind, may_hold_newlines: false }
     }
 }
 
@@ -53,10 +69,12 @@ pub struct Frame<'a> {
     len: usize,
     /// Whether this is all of the line.
     pub kind: FrameKind,
+    /// Whether a newline may be content: something else ends the line.
+    pub may_hold_newlines: bool,
 }
 
 impl Frame<'_> {
-    /// The line without its terminator, at least one byte.
+    /// The line without its terminator.
     pub fn line(&self) -> &[u8] {
         &self.padded[..self.len]
     }
@@ -92,12 +110,7 @@ enum Place {
 pub struct Framer {
     line_max: usize,
     framing: Framing,
-    /// The unfinished line, then padding.
-    partial: Vec<u8>,
-    /// Bytes of the unfinished line.
-    kept: usize,
-    /// `partial` was handed out as a frame and is to be forgotten.
-    is_handed_out: bool,
+    partial: Partial,
     /// `partial` is being cut at LFs, from here on: its stream turned out not to be framed by NULs.
     recut_at: Option<usize>,
     /// The rest of a line that was too long is being skipped.
@@ -111,35 +124,36 @@ impl Framer {
     /// For lines of at most `line_max` bytes. Allocates nothing until a line is unfinished.
     pub fn new(line_max: usize) -> Self {
         let framing = Framing::Undecided;
-        Self { line_max, framing, partial: Vec::new(), kept: 0, is_handed_out: false, recut_at: None, is_skipping: false }
+        Self { line_max, framing, partial: Partial::default(), recut_at: None, is_skipping: false }
     }
 
     /// The next line, or none when the chunk is used up; what is unfinished is kept.
     pub fn next<'a>(&'a mut self, chunk: &'a mut Chunk<'_>) -> Option<Frame<'a>> {
         let (place, kind) = self.advance(chunk)?;
-        Some(match place {
-            Place::Chunk { start, len } => Frame { padded: &mut chunk.bytes[start..], len, kind },
-            Place::Partial { start, len } => self.frame_in_partial(start, len, kind),
-        })
+        let frame = match place {
+            Place::Chunk { start, len } => chunk.frame(start, len, kind),
+            Place::Partial { start, len } => self.partial.frame(start, len, kind),
+        };
+        Some(Frame { may_hold_newlines: self.framing == Framing::Nul, ..frame })
     }
 
     /// What is left at the end of the stream: a last line without terminator is a line. Call until it returns none.
     pub fn finish(&mut self) -> Option<Frame<'_>> {
         loop {
             if let Some((start, len, kind)) = self.recut() {
-                return Some(self.frame_in_partial(start, len, kind));
+                return Some(self.partial.frame(start, len, kind));
             }
-            if self.is_skipping || self.kept == 0 {
+            if self.is_skipping || self.partial.len() == 0 {
                 return None;
             }
-            if self.framing == Framing::Nul && self.unfinished().contains(&b'\n') {
+            if self.framing == Framing::Nul && self.partial.unfinished().contains(&b'\n') {
                 self.recut_at = Some(0);
                 self.framing = Framing::Lf;
                 continue;
             }
-            self.is_handed_out = true;
-            let (len, kind) = self.fit(self.kept);
-            return Some(self.frame_in_partial(0, len, kind));
+            let (len, kind) = self.fit(self.partial.len());
+            self.partial.hand_out();
+            return Some(self.partial.frame(0, len, kind));
         }
     }
 
@@ -148,13 +162,9 @@ impl Framer {
         self.partial.capacity()
     }
 
-    fn unfinished(&self) -> &[u8] {
-        &self.partial[..self.kept]
-    }
-
     /// Bytes of the unfinished line.
     pub fn partial_len(&self) -> usize {
-        if self.is_handed_out { 0 } else { self.kept }
+        self.partial.len()
     }
 
     fn advance(&mut self, chunk: &mut Chunk<'_>) -> Option<(Place, FrameKind)> {
@@ -196,52 +206,49 @@ impl Framer {
             self.is_skipping = !is_terminated;
             return None;
         }
-        if self.kept == 0 && is_terminated {
+        if self.partial.len() == 0 && is_terminated {
             let (len, kind) = self.fit(trimmed_len(fresh, self.framing));
             return (len > 0).then_some((Place::Chunk { start, len }, kind));
         }
         let kept_max = self.line_max + TERMINATOR_BYTES;
-        let room = kept_max - self.kept;
-        self.keep(&fresh[..fresh.len().min(room)]);
+        let room = kept_max - self.partial.len();
+        self.partial.keep(&fresh[..fresh.len().min(room)]);
+        assert!(self.partial.len() <= kept_max);
         if fresh.len() > room {
             self.is_skipping = !is_terminated;
-            self.is_handed_out = true;
+            self.partial.hand_out();
             return Some((Place::Partial { start: 0, len: self.line_max }, FrameKind::TooLong));
         }
         if !is_terminated {
             return None;
         }
-        self.is_handed_out = true;
-        let (len, kind) = self.fit(trimmed_len(self.unfinished(), self.framing));
+        self.partial.hand_out();
+        let (len, kind) = self.fit(trimmed_len(self.partial.unfinished(), self.framing));
         (len > 0).then_some((Place::Partial { start: 0, len }, kind))
     }
 
     /// Whether a line that should end with a NUL is too long without one but holds an LF: then it never was framed by NULs.
     fn is_misframed(&self, fresh: &[u8]) -> bool {
         let kept_max = self.line_max + TERMINATOR_BYTES;
-        let len = self.kept + fresh.len();
+        let len = self.partial.len() + fresh.len();
         if self.framing != Framing::Nul || len <= kept_max {
             return false;
         }
-        let looked_at = &fresh[..(kept_max - self.kept).min(fresh.len())];
-        self.unfinished().contains(&b'\n') || looked_at.contains(&b'\n')
+        let looked_at = &fresh[..(kept_max - self.partial.len()).min(fresh.len())];
+        self.partial.unfinished().contains(&b'\n') || looked_at.contains(&b'\n')
     }
 
     /// Forgets what was handed out; the next line of a partial that is being cut at LFs.
     fn recut(&mut self) -> Option<(usize, usize, FrameKind)> {
-        if self.is_handed_out {
-            self.is_handed_out = false;
-            self.forget();
-        }
+        self.partial.forget_handed_out();
         while let Some(at) = self.recut_at {
-            let Some(len) = memchr::memchr(b'\n', &self.partial[at..self.kept]) else {
-                self.partial.copy_within(at..self.kept, 0);
-                self.kept -= at;
+            let Some(len) = memchr::memchr(b'\n', &self.partial.unfinished()[at..]) else {
+                self.partial.remove_front(at);
                 self.recut_at = None;
                 break;
             };
             self.recut_at = Some(at + len + 1);
-            let (len, kind) = self.fit(trimmed_len(&self.partial[at..at + len], Framing::Lf));
+            let (len, kind) = self.fit(trimmed_len(&self.partial.unfinished()[at..at + len], Framing::Lf));
             if len > 0 {
                 return Some((at, len, kind));
             }
@@ -252,46 +259,29 @@ impl Framer {
     fn fit(&self, len: usize) -> (usize, FrameKind) {
         if len <= self.line_max { (len, FrameKind::Whole) } else { (self.line_max, FrameKind::TooLong) }
     }
-
-    fn keep(&mut self, fresh: &[u8]) {
-        self.partial.truncate(self.kept);
-        self.partial.extend_from_slice(fresh);
-        self.kept += fresh.len();
-        assert!(self.kept <= self.line_max + TERMINATOR_BYTES);
-    }
-
-    /// Gives memory that a long line needed back.
-    fn forget(&mut self) {
-        self.kept = 0;
-        if self.partial.capacity() > PARTIAL_SMALL_BYTES {
-            self.partial = Vec::new();
-        }
-    }
-
-    fn frame_in_partial(&mut self, start: usize, len: usize, kind: FrameKind) -> Frame<'_> {
-        let padded_len = start + len + PADDING;
-        if self.partial.len() < padded_len {
-            self.partial.resize(padded_len, 0); // beyond `kept`: only padding
-        }
-        Frame { padded: &mut self.partial[start..], len, kind }
-    }
 }
 
 /// Bytes of a line without what belongs to its terminator: a CR, and before a NUL an LF or CRLF.
 fn trimmed_len(line: &[u8], framing: Framing) -> usize {
     let line = match framing {
-        Framing::Nul => match line.strip_suffix(b"\n") {
-            Some(line) => line,
-            None => return line.len(),
-        },
-        Framing::Lf | Framing::Undecided => line,
+        Framing::Nul => without_newline(line),
+        Framing::Lf | Framing::Undecided => line.strip_suffix(b"\r").unwrap_or(line),
     };
-    line.strip_suffix(b"\r").unwrap_or(line).len()
+    line.len()
+}
+
+/// `line` without the LF or CRLF that it may end with.
+pub(super) fn without_newline(line: &[u8]) -> &[u8] {
+    match line.strip_suffix(b"\n") {
+        Some(line) => line.strip_suffix(b"\r").unwrap_or(line),
+        None => line,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::PARTIAL_SMALL_BYTES;
     use proptest::prelude::*;
 
     /// Every frame of `pieces`, one after the other.

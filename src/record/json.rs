@@ -42,6 +42,18 @@ impl JsonScanner {
     }
 }
 
+/// Puts valid JSON on one line. Frames with a length (RELP) or ended by NUL may hold newlines, and a stored record is a line. In valid JSON a newline is white space
+/// between tokens (RFC 8259, section 2; within strings control characters are escaped, section 7), so with a space in its place the value is the same.
+pub fn put_on_one_line(json: &mut [u8]) {
+    let Some(first) = memchr::memchr(b'\n', json) else { return };
+    let from = if first > 0 && json[first - 1] == b'\r' { first - 1 } else { first };
+    for byte in &mut json[from..] {
+        if matches!(byte, b'\n' | b'\r') {
+            *byte = b' ';
+        }
+    }
+}
+
 /// Why simd-json refused `line`, unless it is legal.
 #[cold]
 fn second_opinion(line: &[u8]) -> Result<(), RejectReason> {
@@ -192,7 +204,37 @@ mod tests {
         assert!(scan(deep.as_bytes()).is_ok(), "nesting is bounded by the line, and by no stack");
     }
 
+    #[test]
+    fn newlines_between_tokens_become_spaces() {
+        let table = [
+            ("{\"a\":1}", "{\"a\":1}"),
+            ("{\r\n  \"a\": \"x\\n\",\n\t\"b\": [1,\r\n2]\n}\n", "{    \"a\": \"x\\n\", \t\"b\": [1,  2] } "),
+            ("{\"a\":\r1}", "{\"a\":\r1}"),
+        ];
+        for (json, expected) in table {
+            assert!(scan(json.as_bytes()).is_ok());
+            let mut line = json.as_bytes().to_vec();
+            put_on_one_line(&mut line);
+            assert_eq!(String::from_utf8_lossy(&line), expected);
+        }
+        assert_eq!(scan(b"{\"a\":\"x\ny\"}"), Err(RejectReason::InvalidJson), "a newline within a string is no white space");
+    }
+
     proptest! {
+        #[test]
+        fn on_one_line_the_value_is_the_same(at in proptest::collection::vec((0..60usize, prop_oneof![Just("\n"), Just("\r\n"), Just("\r")]), 1..4)) {
+            let mut json = r#"{"k":"v\n","n":-12.5e3,"a":[true,null,{"x":0}],"s":"end"}"#.to_owned();
+            for (at, newline) in at {
+                json.insert_str(at % json.len(), newline);
+            }
+            let mut line = json.clone().into_bytes();
+            put_on_one_line(&mut line);
+            prop_assume!(scan(json.as_bytes()).is_ok());
+            prop_assert!(!line.contains(&b'\n'));
+            let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+            prop_assert_eq!(serde_json::from_slice::<serde_json::Value>(&line).unwrap(), value);
+        }
+
         #[test]
         fn the_verdict_is_serde_jsons(
             at in 0..60usize,

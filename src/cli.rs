@@ -1,0 +1,117 @@
+//! The command line: one file per subcommand, and the one place that turns an outcome into words and an exit code.
+
+pub mod check;
+pub mod serve;
+
+use std::fmt;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::store::error::StorageError;
+
+/// Takes log lines over the network, loses none of them, and leaves plain compressed files that any tool can read.
+#[derive(Debug, Parser)]
+#[command(name = "logboom", version, max_term_width = 100, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "Exit codes: 0 clean, 1 bad usage, configuration or preflight, 2 storage failure, 3 the drain deadline passed";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Take lines in over TCP, and store them
+    Serve(serve::ServeArgs),
+    /// Validate a configuration, look at the machine, print the resolved configuration and the memory budget
+    Check(serve::ServeArgs),
+}
+
+/// How a command ended that did what it should, or was stopped in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything is done.
+    Clean,
+    /// The drain deadline passed; what is left is raw, and archived at the next start.
+    DrainDeadline,
+}
+
+/// Why a command could not do what it should.
+#[derive(Debug)]
+pub enum Failure {
+    /// The usage, the configuration or the machine: nothing was begun. One line for each problem.
+    Refused(Vec<String>),
+    /// The store failed: nothing more was acknowledged.
+    Storage(StorageError),
+    /// A thread ended that must not.
+    Broken(String),
+}
+
+impl Failure {
+    /// One problem.
+    pub fn refused(problem: impl fmt::Display) -> Self {
+        Self::Refused(vec![problem.to_string()])
+    }
+
+    /// Says what happened and what to do, once, on stderr.
+    fn print(&self) {
+        match self {
+            Self::Refused(problems) => problems.iter().for_each(|problem| eprintln!("logboom: {problem}")),
+            Self::Storage(error) => eprintln!("logboom: fatal: {error}\n  hint: {}", hint(error)),
+            Self::Broken(what) => eprintln!(
+                "logboom: fatal: {what}\n  hint: this is a defect; what was written is on disk, and recovery runs at the next start"
+            ),
+        }
+    }
+
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Refused(_) => 1,
+            Self::Storage(_) | Self::Broken(_) => 2,
+        }
+    }
+}
+
+fn hint(error: &StorageError) -> &'static str {
+    match error {
+        StorageError::Io { .. } => {
+            "what was written since the last sync may be lost; check the device, then start again (recovery runs at start)"
+        }
+        StorageError::Damaged { .. } | StorageError::Codec { .. } => "the file is kept as it is; move it away to start without it",
+        StorageError::Unusable { .. } => "nothing was changed",
+        StorageError::Panicked { .. } => "this is a defect; what was written is on disk, and recovery runs at the next start",
+    }
+}
+
+/// Runs what the command line asks for.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::from(error.use_stderr()));
+        }
+    };
+    log_to_stderr();
+    let ended = match &cli.command {
+        Command::Serve(args) => serve::serve(args),
+        Command::Check(args) => check::check(args),
+    };
+    match ended {
+        Ok(Outcome::Clean) => ExitCode::SUCCESS,
+        Ok(Outcome::DrainDeadline) => ExitCode::from(3),
+        Err(failure) => {
+            failure.print();
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+/// `LOGBOOM_LOG` sets the level: error, warn, info (the default), debug.
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_env("LOGBOOM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(is_terminal).with_target(false).init();
+}

@@ -1,0 +1,24 @@
+//! `logboom check`: what `serve` would run with, without running it.
+
+use super::serve::{ServeArgs, budget, load, preflight};
+use super::{Failure, Outcome};
+use crate::metrics::stdout;
+
+/// Prints every setting with where it came from, and the memory budget; refuses what `serve` would refuse.
+pub fn check(args: &ServeArgs) -> Result<Outcome, Failure> {
+    let config = load(args)?;
+    let mut text = String::from("settings\n");
+    for setting in &config.resolved {
+        text += &format!("  {:<26} {:<28} {}\n", setting.key, setting.value, setting.source);
+    }
+    let budget = budget(&config);
+    text += "\nmemory budget, bytes at most\n";
+    for (name, bytes) in &budget.parts {
+        text += &format!("  {name:<34} {bytes:>13}\n");
+    }
+    text += &format!("  {:<34} {:>13}\n", "total", budget.total());
+    stdout::print(&text);
+    preflight(&config)?;
+    stdout::print("\npreflight: nothing stands in the way\n");
+    Ok(Outcome::Clean)
+}

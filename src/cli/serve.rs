@@ -1,0 +1,247 @@
+//! `logboom serve`: starts everything in order, waits for a reason to end, stops everything in the reverse order.
+//!
+//! Start: preflight, directory lock, HTTP (not ready yet), recovery, pool, shards, `ready`. Stop: shards (accept queue, what peers have sent, batches, sync),
+//! pool, HTTP, lock.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
+
+use super::{Failure, Outcome};
+use crate::config::{Config, Settings};
+use crate::host::cores;
+use crate::host::lock::DirectoryLock;
+use crate::host::ports::Reservation;
+use crate::host::preflight::{self, Needs};
+use crate::host::signals::{self, Signal};
+use crate::host::systemd::{self, LongStart, Watchdog};
+use crate::http::{self, HttpServer};
+use crate::limits::budget::{BudgetInputs, MemoryBudget};
+use crate::metrics::{Phase, StoreSource, Telemetry, stdout};
+use crate::shard::balance::Balancer;
+use crate::shard::{self, ShardConfig, ShardStart, ShardStore, Shards};
+use crate::store::disk::Disk;
+use crate::store::error::StorageError;
+use crate::store::permits::RawPermits;
+use crate::store::policy::RotationPolicy;
+use crate::store::pool::{Pool, PoolConfig};
+use crate::store::recover::{self, RecoveryConfig};
+
+/// Flags of `serve` and `check`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Read settings from this TOML file; flags win over it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// The share of the drain's time that peers get to finish what they are sending; the rest is for writing and compressing it.
+const INTAKE_SHARE: f64 = 0.5;
+
+/// Resolves the configuration on this machine.
+pub fn load(args: &ServeArgs) -> Result<Config, Failure> {
+    Config::load(args.config.as_deref(), &args.settings, &cores::available()).map_err(Failure::refused)
+}
+
+/// The memory that `config` needs at most.
+pub fn budget(config: &Config) -> MemoryBudget {
+    MemoryBudget::new(&BudgetInputs {
+        shards: config.shards,
+        connections_max: config.max_connections,
+        line_bytes_max: config.line_max,
+        compress_threads: config.compress_threads,
+        raw_segments: config.raw_segments,
+    })
+}
+
+/// Looks at the machine.
+pub fn preflight(config: &Config) -> Result<(), Failure> {
+    let needs = Needs {
+        shards: config.shards,
+        connections_max: config.max_connections,
+        compress_threads: config.compress_threads,
+        listen: config.listen.clone(),
+        http: config.http,
+        data_dir: config.data_dir.clone(),
+    };
+    let problems = preflight::run(&needs);
+    if problems.is_empty() { Ok(()) } else { Err(Failure::Refused(problems.iter().map(ToString::to_string).collect())) }
+}
+
+/// Runs the daemon to its end.
+pub fn serve(args: &ServeArgs) -> Result<Outcome, Failure> {
+    let config = load(args)?;
+    preflight(&config)?;
+    let signals = signals::start().map_err(|error| Failure::refused(format_args!("cannot handle signals: {error}")))?;
+    let lock = DirectoryLock::acquire(&config.data_dir).map_err(Failure::refused)?;
+    tracing::info!("memory budget: {} bytes", budget(&config).total());
+    let (failures, failed) = unbounded();
+    let running = Running::start(&config, &failures)?;
+    let ended = running.wait(&signals, &failed, config.drain_timeout);
+    drop(lock);
+    ended
+}
+
+/// What runs, in the order of its start.
+struct Running {
+    telemetry: Arc<Telemetry>,
+    http: Option<HttpServer>,
+    pool: Pool,
+    shards: Shards,
+    _watchdog: Option<Watchdog>,
+}
+
+impl Running {
+    fn start(config: &Config, failures: &Sender<StorageError>) -> Result<Self, Failure> {
+        let telemetry = Telemetry::new(config.shards);
+        let http = config
+            .http
+            .map(|addr| http::start(addr, telemetry.clone()))
+            .transpose()
+            .map_err(|error| Failure::refused(format_args!("{error:#}")))?;
+        let long_start = LongStart::begin("recovering the data directory").map_err(broken)?;
+        let disk = Disk::new();
+        let permits = RawPermits::new(config.raw_segments);
+        let recovered =
+            recover::recover(&RecoveryConfig { disk: disk.clone(), dir: &config.data_dir, shards: config.shards, permits: &permits })
+                .map_err(|error| match error {
+                    StorageError::Unusable { .. } => Failure::refused(error),
+                    error => Failure::Storage(error),
+                })?;
+        drop(long_start);
+        let pool = start_pool(config, disk, &permits, failures)?;
+        recovered.sealed.into_iter().for_each(|segment| pool.handle().submit(segment));
+        telemetry.store_opened(StoreSource {
+            dir: config.data_dir.clone(),
+            permits: permits.clone(),
+            pool: pool.handle(),
+            recovery: recovered.report,
+        });
+        let cores = cores::available();
+        let shard_config = ShardConfig {
+            format: config.format,
+            line_bytes_max: config.line_max,
+            rotation: RotationPolicy { bytes_max: config.rotate_size, age_ms_max: config.rotate_age.as_millis() as u64 },
+            idle_timeout: config.idle_timeout,
+            sync_interval: config.sync_interval,
+        };
+        let store = ShardStore { permits, pool: pool.handle() };
+        let balancer = Balancer::new(config.shards, config.max_connections);
+        // Every shard binds the same ports; where port 0 let the kernel pick one, the reservation keeps it until all of them listen.
+        let reserved: Vec<Reservation> =
+            config.listen.iter().map(|addr| Reservation::take(*addr)).collect::<Result<_, _>>().map_err(Failure::refused)?;
+        let start = |(id, files)| {
+            let listeners = reserved.iter().map(Reservation::listen).collect::<Result<_, _>>().map_err(Failure::refused)?;
+            Ok(ShardStart { core: cores.get(id).copied(), listeners, files })
+        };
+        let starts = recovered.writers.into_iter().enumerate().map(start).collect::<Result<_, Failure>>()?;
+        let shards = shard::start(&shard_config, &store, &balancer, &telemetry, failures, starts)
+            .map_err(|error| Failure::refused(format_args!("{error:#}")))?;
+        let listen: Vec<SocketAddr> = reserved.iter().map(Reservation::address).collect();
+        telemetry.set_phase(Phase::Running);
+        stdout::print(&(stdout::ready_line(&listen, http.as_ref().map(|http| http.addr)) + "\n"));
+        stdout::start(telemetry.clone(), config.metrics_interval).map_err(broken)?;
+        let watchdog = systemd::watchdog_interval()
+            .map(|interval| Watchdog::start(interval, liveness(telemetry.clone())))
+            .transpose()
+            .map_err(broken)?;
+        systemd::ready("taking lines in");
+        Ok(Self { telemetry, http, pool, shards, _watchdog: watchdog })
+    }
+
+    /// Runs until a signal or a failure.
+    fn wait(self, signals: &Receiver<Signal>, failed: &Receiver<StorageError>, drain_timeout: Duration) -> Result<Outcome, Failure> {
+        select! {
+            recv(signals) -> signal => {
+                let signal = signal.map_err(|_| Failure::Broken("the signal thread ended".to_owned()))?;
+                tracing::info!("{signal}: stopping");
+                self.stop(failed, drain_timeout)
+            }
+            recv(failed) -> error => Err(failure(error)),
+        }
+    }
+
+    /// Takes in what peers have sent, writes and archives it; within `drain_timeout`.
+    fn stop(mut self, failed: &Receiver<StorageError>, drain_timeout: Duration) -> Result<Outcome, Failure> {
+        let begun = Instant::now();
+        let deadline = begun + drain_timeout;
+        self.telemetry.set_phase(Phase::Stopping);
+        systemd::stopping("writing and compressing what has been received", drain_timeout);
+        self.shards.stop(begun + drain_timeout.mul_f64(INTAKE_SHARE));
+        let shards_ended = join_aside(self.shards)?;
+        select! {
+            recv(shards_ended) -> ended => ended.unwrap_or_else(|_| Err("the thread that waits for the shards ended".to_owned())).map_err(Failure::Broken)?,
+            recv(failed) -> error => return Err(failure(error)),
+            default(deadline.saturating_duration_since(Instant::now())) => {
+                tracing::error!("the drain deadline passed before everything that was received could be written; those lines are lost");
+                return Ok(Outcome::DrainDeadline);
+            }
+        }
+        tracing::info!("shards stopped after {:.3} s: everything received is written and durable", begun.elapsed().as_secs_f64());
+        let left = self.pool.drain(deadline.saturating_duration_since(Instant::now())).left;
+        if let Ok(error) = failed.try_recv() {
+            return Err(Failure::Storage(error));
+        }
+        if let Some(http) = self.http {
+            http.stop();
+        }
+        if left > 0 {
+            tracing::warn!("the drain deadline passed; {left} segments are archived at the next start");
+            return Ok(Outcome::DrainDeadline);
+        }
+        let ledger = self.telemetry.ledger();
+        tracing::info!(
+            "stopped after {:.3} s: received {}, written {}, rejected {}",
+            begun.elapsed().as_secs_f64(),
+            ledger.received,
+            ledger.written,
+            ledger.rejected_total()
+        );
+        Ok(Outcome::Clean)
+    }
+}
+
+fn start_pool(config: &Config, disk: Disk, permits: &Arc<RawPermits>, failures: &Sender<StorageError>) -> Result<Pool, Failure> {
+    let failures = failures.clone();
+    let pool = PoolConfig {
+        dir: config.data_dir.clone(),
+        codec: config.compression,
+        level: config.compression_level,
+        threads: config.compress_threads,
+        cores: config.compress_cores.clone(),
+        disk,
+        on_fatal: Box::new(move |error| drop(failures.send(error))),
+    };
+    Pool::start(pool, permits).map_err(broken)
+}
+
+/// Waits for the shards on a thread of its own, so that the caller can wait for other things as well.
+fn join_aside(shards: Shards) -> Result<Receiver<Result<(), String>>, Failure> {
+    let (ended, shards_ended) = bounded(1);
+    let join = move || drop(ended.send(shards.join().map_err(|error| format!("{error:#}"))));
+    std::thread::Builder::new().name("join".to_owned()).spawn(join).map_err(broken)?;
+    Ok(shards_ended)
+}
+
+/// Whether every shard has ticked since the last call.
+fn liveness(telemetry: Arc<Telemetry>) -> impl FnMut() -> bool + Send {
+    let mut seen: Vec<Option<u64>> = vec![None; telemetry.shards.len()];
+    move || {
+        let ticks = telemetry.shards.iter().map(|shard| shard.counters.ticks.get());
+        seen.iter_mut().zip(ticks).fold(true, |alive, (seen, ticks)| seen.replace(ticks) != Some(ticks) && alive)
+    }
+}
+
+fn broken(error: std::io::Error) -> Failure {
+    Failure::Broken(format!("cannot start a thread: {error}"))
+}
+
+fn failure(error: Result<StorageError, crossbeam_channel::RecvError>) -> Failure {
+    error.map_or_else(|_| Failure::Broken("every thread that could fail has ended".to_owned()), Failure::Storage)
+}

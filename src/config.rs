@@ -1,0 +1,305 @@
+//! What the user typed and what it means: settings as text from a TOML file and from flags, resolved to one validated [`Config`].
+//!
+//! Flags win over the file, the file over the defaults. Every value keeps where it came from. docs/CONFIGURATION.md is the reference; a test holds it to the
+//! keys that exist.
+
+mod parse;
+mod settings;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::limits;
+use crate::record::detect::Format;
+use crate::store::level::LevelChoice;
+use crate::store::name::Codec;
+
+pub use settings::{Settings, Word};
+
+/// A value that can't be used: what is wrong, where, and what is allowed. One line.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file can't be read.
+    #[error("cannot read {}: {error}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The file is no TOML, or has a key that does not exist.
+    #[error("{}:{line}:{column}: {message}", path.display())]
+    Toml {
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// From 1.
+        column: usize,
+        /// In TOML's words.
+        message: String,
+    },
+    /// A value is not what its setting takes.
+    #[error("{place}: {value:?}: {expected}")]
+    Value {
+        /// The flag, or the key and its file.
+        place: String,
+        /// What was typed.
+        value: String,
+        /// What is allowed.
+        expected: String,
+    },
+}
+
+/// Where a value came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Nobody said anything.
+    Default,
+    /// The TOML file.
+    File,
+    /// The command line.
+    Flag,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Default => "default",
+            Self::File => "file",
+            Self::Flag => "flag",
+        })
+    }
+}
+
+/// One setting as it was resolved, for people to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    /// `section.key`.
+    pub key: String,
+    /// As typed, or the default.
+    pub value: String,
+    /// Who said so.
+    pub source: Source,
+}
+
+/// Everything the daemon is told, resolved and validated.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where lines are taken in over TCP.
+    pub listen: Vec<SocketAddr>,
+    /// Where HTTP is served.
+    pub http: Option<SocketAddr>,
+    /// How many shards.
+    pub shards: usize,
+    /// How lines are read.
+    pub format: Format,
+    /// The longest line, in bytes.
+    pub line_max: usize,
+    /// Connections over all shards.
+    pub max_connections: usize,
+    /// After how long without a byte a connection is closed.
+    pub idle_timeout: Option<Duration>,
+    /// How long a stop may take.
+    pub drain_timeout: Duration,
+    /// How often rate and latency are printed.
+    pub metrics_interval: Duration,
+    /// Where segments are.
+    pub data_dir: PathBuf,
+    /// A segment's raw bytes.
+    pub rotate_size: u64,
+    /// A segment's age.
+    pub rotate_age: Duration,
+    /// How sealed segments are compressed.
+    pub compression: Option<Codec>,
+    /// How hard.
+    pub compression_level: LevelChoice,
+    /// Compress threads.
+    pub compress_threads: usize,
+    /// The cores they are pinned to; empty leaves them unpinned.
+    pub compress_cores: Vec<usize>,
+    /// Raw segments on disk at once.
+    pub raw_segments: usize,
+    /// How long written bytes may wait to be made durable when their segment does not fill.
+    pub sync_interval: Duration,
+    /// Every setting, in the order of the reference.
+    pub resolved: Vec<Resolved>,
+}
+
+impl Config {
+    /// Reads the file, if there is one, and resolves it with the flags on a machine with the given cores.
+    pub fn load(file: Option<&Path>, flags: &Settings, cores: &[usize]) -> Result<Self, ConfigError> {
+        let settings = file.map(Settings::read).transpose()?.unwrap_or_default();
+        Self::resolve(Resolver { file_path: file, file: &settings, flags, resolved: Vec::new() }, cores)
+    }
+
+    fn resolve(mut from: Resolver<'_>, cores: &[usize]) -> Result<Self, ConfigError> {
+        let listen = from.list("server.listen", &["tcp://127.0.0.1:7171"], parse::listen)?;
+        let http = from.one("server.http", "127.0.0.1:7180", parse::address_or_off)?;
+        let shards = from
+            .one("server.shards", "auto", |text| parse::count_or_auto(text, cores.len().min(limits::SHARDS_MAX), 1, limits::SHARDS_MAX))?;
+        let format = from.one("server.format", "auto", parse::format)?;
+        let line_max = from.one("server.line_max", "1MiB", |text| {
+            parse::size(text, limits::LINE_MAX_BYTES_MIN as u64, limits::LINE_MAX_BYTES_MAX as u64)
+        })?;
+        let max_connections = from.one("server.max_connections", "10000", |text| parse::count(text, 1, limits::CONNECTIONS_MAX))?;
+        let idle_timeout = from.one("server.idle_timeout", "off", parse::duration_or_off)?;
+        let drain_timeout = from.one("server.drain_timeout", "10s", |text| parse::duration(text, Duration::from_millis(1)))?;
+        let metrics_interval = from.one("server.metrics_interval", "1s", |text| parse::duration(text, limits::METRICS_INTERVAL_MIN))?;
+        let data_dir = from.one("store.data_dir", "./data", |text| Ok(PathBuf::from(text)))?;
+        let rotate_size =
+            from.one("store.rotate_size", "5MB", |text| parse::size(text, limits::ROTATE_BYTES_MIN, limits::ROTATE_BYTES_MAX))?;
+        let rotate_age = from.one("store.rotate_age", "1h", |text| parse::duration(text, Duration::from_secs(1)))?;
+        let compression = from.one("store.compression", "gzip", parse::compression)?;
+        let compression_level = from.one("store.compression_level", "auto", |text| parse::level(text, compression))?;
+        let compress_threads =
+            from.one("store.compress_threads", "auto", |text| parse::count_or_auto(text, cores.len().div_ceil(2).max(2), 1, 256))?;
+        let compress_cores = from.one("store.compress_cores", "off", |text| parse::cores(text, cores))?;
+        let (raw_min, raw_auto) = limits::raw_segments(shards, compress_threads);
+        let raw_segments = from.one("store.raw_segments", "auto", |text| parse::count_or_auto(text, raw_auto, raw_min, 100_000))?;
+        let sync_interval = from.one("store.sync_interval", "1s", |text| parse::duration(text, Duration::from_millis(10)))?;
+        Ok(Self {
+            listen,
+            http,
+            shards,
+            format,
+            line_max: line_max as usize,
+            max_connections,
+            idle_timeout,
+            drain_timeout,
+            metrics_interval,
+            data_dir,
+            rotate_size,
+            rotate_age,
+            compression,
+            compression_level,
+            compress_threads,
+            compress_cores,
+            raw_segments,
+            sync_interval,
+            resolved: from.resolved,
+        })
+    }
+}
+
+/// Picks each setting's value and remembers where it came from.
+struct Resolver<'a> {
+    file_path: Option<&'a Path>,
+    file: &'a Settings,
+    flags: &'a Settings,
+    resolved: Vec<Resolved>,
+}
+
+impl Resolver<'_> {
+    fn one<T>(&mut self, key: &str, default: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<T, ConfigError> {
+        Ok(self.list(key, &[default], parse)?.pop().expect("a setting has a value"))
+    }
+
+    fn list<T>(&mut self, key: &str, default: &[&str], parse: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, ConfigError> {
+        let (values, source) = match (self.flags.get(key), self.file.get(key)) {
+            (Some(values), _) => (values, Source::Flag),
+            (None, Some(values)) => (values, Source::File),
+            (None, None) => (default.iter().map(|text| (*text).to_owned()).collect(), Source::Default),
+        };
+        let parsed = values.iter().map(|text| {
+            parse(text).map_err(|expected| ConfigError::Value { place: self.place(key, source), value: text.clone(), expected })
+        });
+        let parsed = parsed.collect::<Result<Vec<T>, _>>()?;
+        self.resolved.push(Resolved { key: key.to_owned(), value: values.join(", "), source });
+        Ok(parsed)
+    }
+
+    fn place(&self, key: &str, source: Source) -> String {
+        let (_, name) = key.split_once('.').expect("section.key");
+        match (source, self.file_path) {
+            (Source::File, Some(path)) => format!("{key} in {}", path.display()),
+            _ => format!("--{}", name.replace('_', "-")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{CommandFactory as _, Parser as _};
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    fn load(toml: &str, flags: &[&str]) -> Result<Config, ConfigError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("logboom.toml");
+        std::fs::write(&path, toml).unwrap();
+        let line = Line::try_parse_from(["logboom"].iter().chain(flags)).unwrap();
+        Config::load(Some(&path), &line.settings, &[0, 1])
+    }
+
+    #[test]
+    fn defaults() {
+        let config = load("", &[]).unwrap();
+        assert_eq!(config.listen, ["127.0.0.1:7171".parse().unwrap()]);
+        assert_eq!((config.shards, config.rotate_size, config.line_max), (2, 5_000_000, 1 << 20));
+        assert_eq!(config.compression, Some(Codec::Gzip));
+        assert!(config.resolved.iter().all(|setting| setting.source == Source::Default));
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let toml = "[server]\nlisten = ['0.0.0.0:1', 'tcp://[::1]:2']\nshards = 1\n[store]\nrotate_size = '5MiB'\ncompression = 'zstd'\n";
+        let config = load(toml, &["--rotate-size", "7kB", "--shards", "auto"]).unwrap();
+        assert_eq!(config.listen.len(), 2);
+        assert_eq!((config.shards, config.rotate_size, config.compression), (2, 7_000, Some(Codec::Zstd)));
+        let source = |key: &str| config.resolved.iter().find(|setting| setting.key == key).unwrap().source;
+        assert_eq!(source("store.rotate_size"), Source::Flag);
+        assert_eq!(source("server.listen"), Source::File);
+        assert_eq!(source("store.rotate_age"), Source::Default);
+    }
+
+    #[test]
+    fn errors_say_what_where_and_what_is_allowed() {
+        let table: &[(&str, &[&str], &[&str])] = &[
+            ("[store]\nrotate_sise = '5MB'\n", &[], &["logboom.toml:2:1", "rotate_sise"]),
+            ("[nonsense]\n", &[], &["logboom.toml:1:", "nonsense"]),
+            ("[store]\nrotate_size = 'lots'\n", &[], &["store.rotate_size", "lots", "5MB"]),
+            ("", &["--listen", "udp://127.0.0.1:1"], &["--listen", "udp", "tcp://"]),
+            ("", &["--compression", "gzip", "--compression-level", "12"], &["--compression-level", "12", "9"]),
+            ("", &["--compress-cores", "0,9"], &["--compress-cores", "9"]),
+            ("", &["--raw-segments", "1"], &["--raw-segments"]),
+            ("", &["--idle-timeout", "soon"], &["--idle-timeout", "soon", "off"]),
+        ];
+        for (toml, flags, words) in table {
+            let said = load(toml, flags).unwrap_err().to_string();
+            assert!(words.iter().all(|word| said.contains(word)), "{said}");
+            assert!(!said.contains('\n'), "{said}");
+        }
+    }
+
+    #[test]
+    fn the_reference_lists_exactly_the_settings_that_exist() {
+        let reference = include_str!("../docs/CONFIGURATION.md");
+        let config = load("", &[]).unwrap();
+        let mut listed: Vec<&str> =
+            reference.lines().filter_map(|line| line.strip_prefix("| `--")).map(|line| line.split('`').next().unwrap()).collect();
+        listed.sort_unstable();
+        let command = Line::command();
+        let mut flags: Vec<&str> =
+            command.get_arguments().filter_map(|arg| arg.get_long()).filter(|name| !matches!(*name, "help")).collect();
+        flags.sort_unstable();
+        assert_eq!(listed, flags);
+        for setting in &config.resolved {
+            assert!(reference.contains(&format!("`{}`", setting.key)), "{} is not in the reference", setting.key);
+            assert!(
+                reference.contains(&format!("`{}`", setting.value)),
+                "the default {} of {} is not in the reference",
+                setting.value,
+                setting.key
+            );
+        }
+        assert_eq!(config.resolved.len(), flags.len());
+    }
+}

@@ -1,0 +1,131 @@
+//! Values from text. An error says what is allowed, for the user to read.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::Duration;
+
+use crate::record::detect::Format;
+use crate::store::level::LevelChoice;
+use crate::store::name::Codec;
+
+/// Bytes: `5MB` is 5,000,000, `5MiB` is 5,242,880.
+pub(super) fn size(text: &str, min: u64, max: u64) -> Result<u64, String> {
+    let bytes = parse_size::parse_size(text).map_err(|_| "expected a size like 5MB, 512KiB or 5000000".to_owned())?;
+    if (min..=max).contains(&bytes) { Ok(bytes) } else { Err(format!("expected {min} to {max} bytes")) }
+}
+
+/// A duration of at least `min`: `250ms`, `1h`, `1m 30s`.
+pub(super) fn duration(text: &str, min: Duration) -> Result<Duration, String> {
+    let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
+    let duration = parsed.ok_or_else(|| "expected a duration like 250ms, 10s or 1h".to_owned())?;
+    if duration < min { Err(format!("expected at least {min:?}")) } else { Ok(duration) }
+}
+
+pub(super) fn duration_or_off(text: &str) -> Result<Option<Duration>, String> {
+    if text == "off" {
+        return Ok(None);
+    }
+    duration(text, Duration::from_millis(1)).map(Some).map_err(|expected| expected + ", or off")
+}
+
+/// `tcp://HOST:PORT` or `HOST:PORT`.
+pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
+    let address = match text.split_once("://") {
+        Some(("tcp", address)) => address,
+        Some((scheme, _)) => return Err(format!("expected tcp://HOST:PORT; {scheme}:// is not supported")),
+        None => text,
+    };
+    self::address(address)
+}
+
+pub(super) fn address_or_off(text: &str) -> Result<Option<SocketAddr>, String> {
+    if text == "off" { Ok(None) } else { address(text).map(Some).map_err(|expected| expected + ", or off") }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let mut found = text.to_socket_addrs().map_err(|_| "expected HOST:PORT with a host that resolves".to_owned())?;
+    found.next().ok_or_else(|| "the host has no address".to_owned())
+}
+
+pub(super) fn count(text: &str, min: usize, max: usize) -> Result<usize, String> {
+    let expected = || format!("expected a number from {min} to {max}");
+    text.parse().ok().filter(|count| (min..=max).contains(count)).ok_or_else(expected)
+}
+
+pub(super) fn count_or_auto(text: &str, auto: usize, min: usize, max: usize) -> Result<usize, String> {
+    if text == "auto" { Ok(auto) } else { count(text, min, max).map_err(|expected| expected + ", or auto") }
+}
+
+pub(super) fn format(text: &str) -> Result<Format, String> {
+    match text {
+        "auto" => Ok(Format::Auto),
+        "json" => Ok(Format::Json),
+        "text" => Ok(Format::Text),
+        _ => Err("expected auto, json or text".to_owned()),
+    }
+}
+
+pub(super) fn compression(text: &str) -> Result<Option<Codec>, String> {
+    match text {
+        "gzip" => Ok(Some(Codec::Gzip)),
+        "zstd" => Ok(Some(Codec::Zstd)),
+        "none" => Ok(None),
+        _ => Err("expected gzip, zstd or none".to_owned()),
+    }
+}
+
+pub(super) fn level(text: &str, codec: Option<Codec>) -> Result<LevelChoice, String> {
+    if text == "auto" {
+        return Ok(LevelChoice::Auto);
+    }
+    let (name, max) = match codec {
+        Some(Codec::Gzip) => ("gzip", 9),
+        Some(Codec::Zstd) => ("zstd", 19),
+        None => return Err("expected auto: with --compression none there is no level".to_owned()),
+    };
+    let expected = || format!("expected a level of {name}, 1 to {max}, or auto");
+    text.parse().ok().filter(|level| (1..=max).contains(level)).map(LevelChoice::Fixed).ok_or_else(expected)
+}
+
+/// Core numbers with commas between, all of them among `available`; or `off`.
+pub(super) fn cores(text: &str, available: &[usize]) -> Result<Vec<usize>, String> {
+    if text == "off" {
+        return Ok(Vec::new());
+    }
+    let core = |word: &str| word.trim().parse().ok().filter(|core| available.contains(core));
+    text.split(',')
+        .map(core)
+        .collect::<Option<_>>()
+        .ok_or_else(|| format!("expected numbers of cores this process may use ({available:?}), or off"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in
+            [("5MB", 5_000_000), ("5MiB", 5 << 20), ("5kB", 5_000), ("5 KiB", 5 << 10), ("1GB", 1_000_000_000), ("4096", 4096)]
+        {
+            assert_eq!(size(text, 1, u64::MAX), Ok(bytes), "{text}");
+        }
+        assert!(size("5XB", 1, 10).is_err() && size("11", 1, 10).is_err() && size("", 1, 10).is_err() && size("-1", 1, 10).is_err());
+    }
+
+    #[test]
+    fn durations() {
+        for (text, millis) in [("250ms", 250), ("1h", 3_600_000), ("1m 30s", 90_000)] {
+            assert_eq!(duration(text, Duration::ZERO), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        assert!(duration("5", Duration::ZERO).is_err() && duration("1ms", Duration::from_secs(1)).is_err());
+        assert_eq!(duration_or_off("off"), Ok(None));
+    }
+
+    #[test]
+    fn addresses() {
+        assert_eq!(listen("tcp://127.0.0.1:0"), Ok("127.0.0.1:0".parse().unwrap()));
+        assert_eq!(listen("[::1]:5"), Ok("[::1]:5".parse().unwrap()));
+        assert!(listen("relp://127.0.0.1:1").is_err() && listen("127.0.0.1").is_err() && listen("127.0.0.1:99999").is_err());
+        assert_eq!(address_or_off("off"), Ok(None));
+    }
+}

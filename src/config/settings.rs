@@ -1,0 +1,160 @@
+//! Settings as they were typed: one set of text values, from flags or from a TOML file.
+
+use std::path::Path;
+
+use clap::Args;
+use serde::Deserialize;
+use serde::de::{self, Deserializer, Visitor};
+
+use super::ConfigError;
+
+/// A value as text. TOML may write numbers without quotes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Word(pub String);
+
+impl std::str::FromStr for Word {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Word {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AsText;
+        impl Visitor<'_> for AsText {
+            type Value = Word;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a string or a number")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Word, E> {
+                Ok(Word(text.to_owned()))
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Word, E> {
+                Ok(Word(number.to_string()))
+            }
+        }
+        deserializer.deserialize_any(AsText)
+    }
+}
+
+/// Everything that can be set. As flags they stand side by side, in a file in sections.
+#[derive(Debug, Default, Clone, Args, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    #[command(flatten)]
+    server: ServerSettings,
+    #[command(flatten)]
+    store: StoreSettings,
+}
+
+/// Intake.
+#[derive(Debug, Default, Clone, Args, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ServerSettings {
+    /// Take lines in here: tcp://HOST:PORT or HOST:PORT; port 0 picks one. Repeatable [default: tcp://127.0.0.1:7171]
+    #[arg(long, value_name = "URI")]
+    listen: Option<Vec<Word>>,
+    /// Serve metrics and the API here, or off [default: 127.0.0.1:7180]
+    #[arg(long, value_name = "ADDR|off")]
+    http: Option<Word>,
+    /// Shards, one pinned thread each [default: auto, one per core]
+    #[arg(long, value_name = "N|auto")]
+    shards: Option<Word>,
+    /// How lines are read: auto, json or text [default: auto]
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<Word>,
+    /// The longest line; longer ones are rejected [default: 1MiB]
+    #[arg(long, value_name = "SIZE")]
+    line_max: Option<Word>,
+    /// Connections at once; more are refused [default: 10000]
+    #[arg(long, value_name = "N")]
+    max_connections: Option<Word>,
+    /// Close a connection that has sent nothing for so long [default: off]
+    #[arg(long, value_name = "DURATION|off")]
+    idle_timeout: Option<Word>,
+    /// How long a stop may take before it exits with 3 [default: 10s]
+    #[arg(long, value_name = "DURATION")]
+    drain_timeout: Option<Word>,
+    /// How often rate and latency are printed [default: 1s]
+    #[arg(long, value_name = "DURATION")]
+    metrics_interval: Option<Word>,
+}
+
+/// Segments and archives.
+#[derive(Debug, Default, Clone, Args, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct StoreSettings {
+    /// Where segments and archives are [default: ./data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<Word>,
+    /// A segment ends at this size: 5MB is 5,000,000 bytes, 5MiB is 5,242,880 [default: 5MB]
+    #[arg(long, value_name = "SIZE")]
+    rotate_size: Option<Word>,
+    /// A segment ends at this age [default: 1h]
+    #[arg(long, value_name = "DURATION")]
+    rotate_age: Option<Word>,
+    /// How sealed segments are compressed: gzip, zstd or none [default: gzip]
+    #[arg(long, value_name = "CODEC")]
+    compression: Option<Word>,
+    /// How hard: gzip 1 to 9, zstd 1 to 19, or auto, the best ratio that the backlog allows [default: auto]
+    #[arg(long, value_name = "N|auto")]
+    compression_level: Option<Word>,
+    /// Threads that compress [default: auto, half the cores and at least 2]
+    #[arg(long, value_name = "N|auto")]
+    compress_threads: Option<Word>,
+    /// Pin them to these cores, for example 2,3 [default: off]
+    #[arg(long, value_name = "LIST|off")]
+    compress_cores: Option<Word>,
+    /// Raw segments on disk at once; beyond, senders wait [default: auto]
+    #[arg(long, value_name = "N|auto")]
+    raw_segments: Option<Word>,
+    /// Sync the open segment at least this often while it has unsynced lines [default: 1s]
+    #[arg(long, value_name = "DURATION")]
+    sync_interval: Option<Word>,
+}
+
+impl Settings {
+    /// Reads a TOML file.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Read { path: path.to_owned(), error })?;
+        toml::from_str(&text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start).min(text.len());
+            let before = &text.as_bytes()[..at];
+            let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+            let column = at - before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1) + 1;
+            ConfigError::Toml { path: path.to_owned(), line, column, message: error.message().replace('\n', " ") }
+        })
+    }
+
+    /// The values of `section.key`, if it was set.
+    pub fn get(&self, key: &str) -> Option<Vec<String>> {
+        let Self { server, store } = self;
+        let word = match key {
+            "server.listen" => return server.listen.as_ref().map(|words| words.iter().map(|word| word.0.clone()).collect()),
+            "server.http" => &server.http,
+            "server.shards" => &server.shards,
+            "server.format" => &server.format,
+            "server.line_max" => &server.line_max,
+            "server.max_connections" => &server.max_connections,
+            "server.idle_timeout" => &server.idle_timeout,
+            "server.drain_timeout" => &server.drain_timeout,
+            "server.metrics_interval" => &server.metrics_interval,
+            "store.data_dir" => &store.data_dir,
+            "store.rotate_size" => &store.rotate_size,
+            "store.rotate_age" => &store.rotate_age,
+            "store.compression" => &store.compression,
+            "store.compression_level" => &store.compression_level,
+            "store.compress_threads" => &store.compress_threads,
+            "store.compress_cores" => &store.compress_cores,
+            "store.raw_segments" => &store.raw_segments,
+            "store.sync_interval" => &store.sync_interval,
+            _ => unreachable!("{key} is no setting"),
+        };
+        word.as_ref().map(|word| vec![word.0.clone()])
+    }
+}

@@ -1,0 +1,103 @@
+//! Whether the data directory can be written, by writing.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+
+use super::Problem;
+
+/// The probe's name: a temporary file of the store, which recovery deletes should the process end in between.
+const PROBE: &str = "logboom.format.tmp";
+
+/// What the probe writes: one block, so that it needs one.
+const PROBE_BYTES: usize = 4096;
+
+/// Creates `dir` if it is missing, and a file in it, and removes the file.
+pub(super) fn usable(dir: &Path) -> Result<(), Problem> {
+    if dir.exists() && !dir.is_dir() {
+        return Err(Problem::NotADirectory { path: dir.to_owned() });
+    }
+    fs::create_dir_all(dir).map_err(|error| explain(dir, error, Step::Create))?;
+    let probe = dir.join(PROBE);
+    let written = write(&probe);
+    let removed = fs::remove_file(&probe);
+    written.map_err(|error| explain(dir, error, Step::Write))?;
+    removed.map_err(|error| explain(dir, error, Step::Write))?;
+    let space = rustix::fs::statvfs(dir).map_err(|error| explain(dir, error.into(), Step::Write))?;
+    if space.f_blocks != 0 && space.f_bavail == 0 {
+        return Err(Problem::DirectoryFull { path: dir.to_owned(), reason: "no free space".to_owned() });
+    }
+    Ok(())
+}
+
+fn write(probe: &Path) -> io::Result<()> {
+    let mut file = File::create(probe)?;
+    file.write_all(&[0; PROBE_BYTES])?;
+    file.sync_data() // some file systems allocate late and say only now that there is no room
+}
+
+#[derive(Clone, Copy)]
+enum Step {
+    Create,
+    Write,
+}
+
+fn explain(dir: &Path, error: io::Error, step: Step) -> Problem {
+    let path = dir.to_owned();
+    let user = || format!("logboom's user (uid {})", rustix::process::geteuid().as_raw());
+    match (error.kind(), step) {
+        (io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded, _) => Problem::DirectoryFull { path, reason: error.to_string() },
+        (_, Step::Create) => Problem::DirectoryMissing { path, error, user: user() },
+        (_, Step::Write) => Problem::DirectoryUnwritable { path, error, user: user() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::io::Errno;
+
+    #[test]
+    fn the_probe_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("new/data");
+        fs::create_dir_all(&data).unwrap();
+        fs::write(data.join(PROBE), "left by a crash").unwrap();
+        usable(&data).unwrap();
+        assert_eq!(fs::read_dir(&data).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_is_no_directory_or_below_a_file_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a-file");
+        fs::write(&file, "kept").unwrap();
+        assert!(matches!(usable(&file), Err(Problem::NotADirectory { .. })));
+        assert!(matches!(usable(&file.join("below")), Err(Problem::DirectoryMissing { .. })));
+        assert_eq!(fs::read_to_string(&file).unwrap(), "kept");
+    }
+
+    #[test]
+    fn a_directory_where_nothing_can_be_created_is_refused() {
+        // Nobody creates files there, not even root.
+        let said = usable(Path::new("/proc/self")).unwrap_err().to_string();
+        assert!(said.contains("/proc/self: not writable"), "{said}");
+        let said = usable(Path::new("/proc/logboom")).unwrap_err().to_string();
+        assert!(said.contains("/proc/logboom: cannot be created"), "{said}");
+    }
+
+    #[test]
+    fn full_and_unwritable_are_told_apart() {
+        for (errno, step, words) in [
+            (Errno::NOSPC, Step::Write, "full: No space left"),
+            (Errno::NOSPC, Step::Create, "full: No space left"),
+            (Errno::DQUOT, Step::Write, "full: "),
+            (Errno::ROFS, Step::Write, "not writable: Read-only file system"),
+            (Errno::ACCESS, Step::Write, "not writable: Permission denied"),
+            (Errno::ACCESS, Step::Create, "cannot be created: Permission denied"),
+        ] {
+            let said = explain(Path::new("data"), errno.into(), step).to_string();
+            assert!(said.starts_with("preflight: data: ") && said.contains(words) && said.contains("--data-dir"), "{said}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What `/api/stats` says.
+
+use serde_json::{Map, Value, json};
+
+use crate::metrics::counters::{Closed, Counter, Ledger, Pause, ShardCounters};
+use crate::metrics::latency::Latencies;
+use crate::metrics::{ShardMetrics, Telemetry};
+use crate::record::{Level, RejectReason};
+
+/// All numbers as one JSON object.
+pub fn stats(telemetry: &Telemetry) -> Value {
+    let counters: Vec<&ShardCounters> = telemetry.shards.iter().map(|shard| &shard.counters).collect();
+    let total = telemetry.ledger();
+    let (services, other_services) = telemetry.services.snapshot();
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "uptime_seconds": telemetry.uptime_seconds(),
+        "unready": telemetry.unready(),
+        "ledger": ledger(&total),
+        "levels": named(Level::ALL.map(|level| (level.name(), total.levels[level as usize]))),
+        "services": services.iter().map(|(name, count)| (name.to_string(), json!(count))).collect::<Map<_, _>>(),
+        "services_other": other_services,
+        "latency_received_to_written_ms": latency(&telemetry.latencies()),
+        "connections": connections(&counters),
+        "pauses": pauses(&counters),
+        "shards": telemetry.shards.iter().map(|shard| one_shard(shard)).collect::<Vec<_>>(),
+        "store": store(telemetry),
+    })
+}
+
+fn ledger(ledger: &Ledger) -> Value {
+    let mut rejected = named(RejectReason::ALL.map(|reason| (reason.name(), ledger.rejected[reason as usize])));
+    rejected.insert("total".to_owned(), json!(ledger.rejected_total()));
+    json!({
+        "received": ledger.received,
+        "written": ledger.written,
+        "filtered": ledger.filtered,
+        "rejected": rejected,
+        "written_bytes": ledger.written_bytes,
+        "rejected_bytes": ledger.rejected_bytes,
+    })
+}
+
+fn one_shard(shard: &ShardMetrics) -> Value {
+    let counters = &shard.counters;
+    let mut latencies = Latencies::default();
+    latencies.add_total(&shard.latency);
+    json!({
+        "ledger": ledger(&counters.ledger()),
+        "in_flight": counters.in_flight(),
+        "connections": connections(&[counters]),
+        "pauses": pauses(&[counters]),
+        "received_bytes": counters.received_bytes.get(),
+        "receives": counters.receives.get(),
+        "batches": counters.batches.get(),
+        "segments_sealed": counters.segments_sealed.get(),
+        "syncs": counters.syncs.get(),
+        "latency_received_to_written_ms": latency(&latencies),
+    })
+}
+
+fn latency(latencies: &Latencies) -> Value {
+    json!({
+        "count": latencies.count(),
+        "p50": latencies.quantile_ms(0.5),
+        "p90": latencies.quantile_ms(0.9),
+        "p99": latencies.quantile_ms(0.99),
+        "p99.9": latencies.quantile_ms(0.999),
+        "max": latencies.max_ms(),
+    })
+}
+
+fn connections(counters: &[&ShardCounters]) -> Value {
+    let sum = |value: &dyn Fn(&ShardCounters) -> u64| counters.iter().map(|shard| value(shard)).sum::<u64>();
+    json!({
+        "open": sum(&ShardCounters::connections_open),
+        "opened": sum(&|shard| shard.connections_opened.get()),
+        "closed": named(Closed::ALL.map(|closed| (closed.name(), sum(&|shard| shard.connections_closed[closed as usize].get())))),
+        "refused": { "max_connections": sum(&|shard| shard.connections_refused.get()) },
+        "accepts_failed": sum(&|shard| shard.accepts_failed.get()),
+    })
+}
+
+fn pauses(counters: &[&ShardCounters]) -> Value {
+    let one = |pause: Pause| {
+        let sum = |value: fn(&ShardCounters) -> &[Counter; Pause::ALL.len()]| {
+            counters.iter().map(|shard| value(shard)[pause as usize].get()).sum::<u64>()
+        };
+        let waits = json!({
+            "count": sum(|shard| &shard.pauses),
+            "seconds": sum(|shard| &shard.paused_ns) as f64 / 1e9,
+            "now": sum(|shard| &shard.pausing),
+        });
+        (pause.name().to_owned(), waits)
+    };
+    Pause::ALL.into_iter().map(one).collect::<Map<_, _>>().into()
+}
+
+fn store(telemetry: &Telemetry) -> Value {
+    let Some(store) = telemetry.store_numbers() else { return Value::Null };
+    json!({
+        "raw_segments": store.permits_in_use,
+        "raw_segments_max": store.permits,
+        "compress_queue": store.pool.queued,
+        "archived_segments": store.pool.archived,
+        "archived_raw_bytes": store.pool.raw_bytes,
+        "archived_bytes": store.pool.archive_bytes,
+        "compress_cpu_seconds": store.pool.compress_cpu_ns as f64 / 1e9,
+        "compression_level": store.pool.level,
+        "paused": store.pool.paused,
+        "torn_bytes": store.torn_bytes,
+        "disk_bytes": named(store.disk.by_state()),
+    })
+}
+
+fn named<const N: usize>(pairs: [(&'static str, u64); N]) -> Map<String, Value> {
+    pairs.into_iter().map(|(name, count)| (name.to_owned(), json!(count))).collect()
+}

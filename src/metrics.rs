@@ -1,0 +1,171 @@
+//! What is counted and measured, and how it is shown.
+//!
+//! Shards count into blocks of their own ([`counters`], [`latency`]); here is where readers find them all: stdout, Prometheus, and the HTTP API.
+
+pub mod counters;
+pub mod latency;
+pub mod prometheus;
+pub mod services;
+pub mod stdout;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::store::catalog::{self, DiskUse};
+use crate::store::permits::RawPermits;
+use crate::store::pool::{PoolHandle, PoolSnapshot};
+use crate::store::recover::RecoveryReport;
+
+use self::counters::{Ledger, Pause, ShardCounters};
+use self::latency::{Latencies, LatencySlot};
+use self::services::ServiceTotals;
+
+/// How old the sums of the data directory may be that readers see.
+const DISK_USE_AGE_MAX: Duration = Duration::from_secs(2);
+
+/// One shard's numbers.
+#[derive(Debug, Default)]
+pub struct ShardMetrics {
+    /// Counts.
+    pub counters: ShardCounters,
+    /// received->written.
+    pub latency: LatencySlot,
+}
+
+/// Where the store's numbers come from, once it is open.
+#[derive(Debug)]
+pub struct StoreSource {
+    /// The data directory.
+    pub dir: PathBuf,
+    /// Rights to raw segments.
+    pub permits: Arc<RawPermits>,
+    /// The compress pool.
+    pub pool: PoolHandle,
+    /// What recovery found.
+    pub recovery: RecoveryReport,
+}
+
+/// The store's numbers at one moment.
+#[derive(Debug)]
+pub struct StoreNumbers {
+    /// Raw segments allowed on disk.
+    pub permits: usize,
+    /// Raw segments on disk.
+    pub permits_in_use: usize,
+    /// The compress pool.
+    pub pool: PoolSnapshot,
+    /// Bytes on disk by state.
+    pub disk: DiskUse,
+    /// Bytes that recovery cut from torn tails at this start.
+    pub torn_bytes: u64,
+}
+
+/// What the daemon is doing, for `/readyz`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Recovering; nothing listens yet.
+    Starting,
+    /// Taking lines in.
+    Running,
+    /// Writing what is left.
+    Stopping,
+}
+
+/// Every number of the process, for whoever shows it.
+#[derive(Debug)]
+pub struct Telemetry {
+    started: Instant,
+    phase: Mutex<Phase>,
+    /// By shard.
+    pub shards: Vec<Arc<ShardMetrics>>,
+    /// By service, all shards together.
+    pub services: ServiceTotals,
+    store: OnceLock<StoreSource>,
+    disk_use: Mutex<Option<(Instant, DiskUse)>>,
+}
+
+impl Telemetry {
+    /// For `shards` shards.
+    pub fn new(shards: usize) -> Arc<Self> {
+        let shards = (0..shards).map(|_| Arc::default()).collect();
+        Arc::new(Self {
+            started: Instant::now(),
+            phase: Mutex::new(Phase::Starting),
+            shards,
+            services: ServiceTotals::default(),
+            store: OnceLock::new(),
+            disk_use: Mutex::default(),
+        })
+    }
+
+    /// Tells where the store's numbers come from. Once.
+    pub fn store_opened(&self, source: StoreSource) {
+        assert!(self.store.set(source).is_ok(), "the store opens once");
+    }
+
+    /// Seconds since the start.
+    pub fn uptime_seconds(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
+    }
+
+    /// Enters a phase.
+    pub fn set_phase(&self, phase: Phase) {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+    }
+
+    /// Why lines are not taken in right now, if they are not.
+    pub fn unready(&self) -> Option<String> {
+        match *self.phase.lock().unwrap_or_else(PoisonError::into_inner) {
+            Phase::Starting => return Some("starting: the data directory is being recovered".to_owned()),
+            Phase::Stopping => return Some("stopping: what has been received is being written".to_owned()),
+            Phase::Running => {}
+        }
+        if self.shards.iter().any(|shard| shard.counters.pausing[Pause::DiskFull as usize].get() > 0) {
+            return Some("paused: the disk is full; intake resumes by itself when space returns".to_owned());
+        }
+        let store = self.store.get()?;
+        store.pool.stats().paused().map(|reason| format!("paused: the compress pool can't write: {reason}"))
+    }
+
+    /// All shards' ledgers together.
+    pub fn ledger(&self) -> Ledger {
+        self.shards.iter().fold(Ledger::default(), |mut sum, shard| {
+            sum.add(&shard.counters.ledger());
+            sum
+        })
+    }
+
+    /// All shards' latencies since the start.
+    pub fn latencies(&self) -> Latencies {
+        self.shards.iter().fold(Latencies::default(), |mut sum, shard| {
+            sum.add_total(&shard.latency);
+            sum
+        })
+    }
+
+    /// The store's numbers, once it is open.
+    pub fn store_numbers(&self) -> Option<StoreNumbers> {
+        let store = self.store.get()?;
+        Some(StoreNumbers {
+            permits: store.permits.total(),
+            permits_in_use: store.permits.in_use(),
+            pool: store.pool.stats().snapshot(),
+            disk: self.disk_use(&store.dir),
+            torn_bytes: store.recovery.torn_bytes,
+        })
+    }
+
+    /// Lists the directory, unless that was done a moment ago: it may hold tens of thousands of files, and anyone may ask.
+    fn disk_use(&self, dir: &Path) -> DiskUse {
+        let mut cached = self.disk_use.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*cached {
+            Some((listed, disk_use)) if listed.elapsed() < DISK_USE_AGE_MAX => disk_use.clone(),
+            _ => {
+                let disk_use = catalog::disk_use(dir).unwrap_or_default();
+                *cached = Some((Instant::now(), disk_use.clone()));
+                disk_use
+            }
+        }
+    }
+}

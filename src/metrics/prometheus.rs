@@ -1,0 +1,174 @@
+//! The numbers in Prometheus's text exposition format (version 0.0.4), named by its conventions.
+
+use std::fmt::{Display, Write as _};
+
+use crate::record::{Level, RejectReason};
+
+use super::Telemetry;
+use super::counters::{Closed, Counter, Pause, ShardCounters};
+
+/// What `Content-Type` says.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Upper bounds of the latency histogram's buckets, in seconds.
+const LATENCY_BUCKETS: [f64; 15] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+/// Renders everything.
+pub fn render(telemetry: &Telemetry) -> String {
+    let mut page = Page::default();
+    page.family("logboom_build_info", "gauge", "The version that runs.");
+    page.sample("logboom_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+    page.family("logboom_uptime_seconds", "gauge", "Seconds since the start.");
+    page.sample("logboom_uptime_seconds", &[], telemetry.uptime_seconds());
+    page.family("logboom_ready", "gauge", "1 while lines are taken in.");
+    page.sample("logboom_ready", &[], u8::from(telemetry.unready().is_none()));
+    ledgers(&mut page, telemetry);
+    connections(&mut page, telemetry);
+    intake(&mut page, telemetry);
+    pauses(&mut page, telemetry);
+    services(&mut page, telemetry);
+    latency(&mut page, telemetry);
+    store(&mut page, telemetry);
+    page.text
+}
+
+fn ledgers(page: &mut Page, telemetry: &Telemetry) {
+    let ledgers: Vec<_> = telemetry.shards.iter().map(|shard| shard.counters.ledger()).collect();
+    let mut per_shard = |name, help, value: fn(&super::Ledger) -> u64| {
+        page.family(name, "counter", help);
+        for (shard, ledger) in ledgers.iter().enumerate() {
+            page.sample(name, &[("shard", &shard.to_string())], value(ledger));
+        }
+    };
+    per_shard("logboom_records_received_total", "Lines whose fate is known: written, filtered or rejected.", |ledger| ledger.received);
+    per_shard("logboom_records_written_total", "Records written to the logs stream.", |ledger| ledger.written);
+    per_shard("logboom_records_filtered_total", "Lines that rules left out.", |ledger| ledger.filtered);
+    per_shard("logboom_written_bytes_total", "Bytes written to the logs stream, newlines included.", |ledger| ledger.written_bytes);
+    per_shard("logboom_rejected_bytes_total", "Bytes written to the rejected stream.", |ledger| ledger.rejected_bytes);
+    page.family("logboom_records_rejected_total", "counter", "Lines that could not be accepted; the rejected stream has them.");
+    for (shard, ledger) in ledgers.iter().enumerate() {
+        for reason in RejectReason::ALL {
+            page.sample(
+                "logboom_records_rejected_total",
+                &[("shard", &shard.to_string()), ("reason", reason.name())],
+                ledger.rejected[reason as usize],
+            );
+        }
+    }
+    page.family("logboom_records_by_level_total", "counter", "Records written, by level.");
+    let total = telemetry.ledger();
+    for level in Level::ALL {
+        page.sample("logboom_records_by_level_total", &[("level", level.name())], total.levels[level as usize]);
+    }
+}
+
+fn connections(page: &mut Page, telemetry: &Telemetry) {
+    per_shard(page, telemetry, "logboom_connections_open", "gauge", "Connections that are open.", ShardCounters::connections_open);
+    per_shard(page, telemetry, "logboom_connections_opened_total", "counter", "Connections taken over.", |shard| {
+        shard.connections_opened.get()
+    });
+    page.family("logboom_connections_closed_total", "counter", "Connections that ended, by reason.");
+    for closed in Closed::ALL {
+        let sum: u64 = telemetry.shards.iter().map(|shard| shard.counters.connections_closed[closed as usize].get()).sum();
+        page.sample("logboom_connections_closed_total", &[("reason", closed.name())], sum);
+    }
+    page.family("logboom_connections_refused_total", "counter", "Connections refused, by reason.");
+    let refused: u64 = telemetry.shards.iter().map(|shard| shard.counters.connections_refused.get()).sum();
+    page.sample("logboom_connections_refused_total", &[("reason", "max_connections")], refused);
+    per_shard(page, telemetry, "logboom_accept_failures_total", "counter", "Accepts that failed.", |shard| shard.accepts_failed.get());
+}
+
+fn intake(page: &mut Page, telemetry: &Telemetry) {
+    per_shard(page, telemetry, "logboom_records_in_flight", "gauge", "Lines taken in that are not written yet.", ShardCounters::in_flight);
+    per_shard(page, telemetry, "logboom_received_bytes_total", "counter", "Bytes received from peers.", |shard| shard.received_bytes.get());
+    per_shard(page, telemetry, "logboom_receives_total", "counter", "Receives from sockets.", |shard| shard.receives.get());
+    per_shard(page, telemetry, "logboom_batches_total", "counter", "Batches written.", |shard| shard.batches.get());
+    per_shard(page, telemetry, "logboom_segments_sealed_total", "counter", "Segments sealed.", |shard| shard.segments_sealed.get());
+    per_shard(page, telemetry, "logboom_syncs_total", "counter", "Open segments synced.", |shard| shard.syncs.get());
+}
+
+fn pauses(page: &mut Page, telemetry: &Telemetry) {
+    let mut by_reason = |name, kind, help, value: &dyn Fn(&ShardCounters) -> &[Counter; Pause::ALL.len()], scale: f64| {
+        page.family(name, kind, help);
+        for pause in Pause::ALL {
+            let sum: u64 = telemetry.shards.iter().map(|shard| value(&shard.counters)[pause as usize].get()).sum();
+            page.sample(name, &[("reason", pause.name())], sum as f64 * scale);
+        }
+    };
+    by_reason("logboom_pauses_total", "counter", "How often intake waited, by reason.", &|shard| &shard.pauses, 1.0);
+    by_reason("logboom_paused_seconds_total", "counter", "How long intake waited, by reason.", &|shard| &shard.paused_ns, 1e-9);
+    by_reason("logboom_pausing", "gauge", "Waits under way, by reason.", &|shard| &shard.pausing, 1.0);
+}
+
+fn services(page: &mut Page, telemetry: &Telemetry) {
+    page.family("logboom_records_by_service_total", "counter", "Records by service; names beyond the limit together, without the label.");
+    let (by_name, other) = telemetry.services.snapshot();
+    for (name, count) in &by_name {
+        page.sample("logboom_records_by_service_total", &[("service", name)], count);
+    }
+    page.sample("logboom_records_by_service_total", &[], other);
+}
+
+fn latency(page: &mut Page, telemetry: &Telemetry) {
+    const NAME: &str = "logboom_received_to_written_seconds";
+    let latencies = telemetry.latencies();
+    page.family(NAME, "histogram", "From the receive that completed a line to the end of the write that stored it.");
+    for bound in LATENCY_BUCKETS {
+        page.sample(&format!("{NAME}_bucket"), &[("le", &bound.to_string())], latencies.count_up_to((bound * 1e9) as u64));
+    }
+    page.sample(&format!("{NAME}_bucket"), &[("le", "+Inf")], latencies.count());
+    page.sample(&format!("{NAME}_sum"), &[], latencies.sum_seconds());
+    page.sample(&format!("{NAME}_count"), &[], latencies.count());
+}
+
+fn store(page: &mut Page, telemetry: &Telemetry) {
+    let Some(store) = telemetry.store_numbers() else { return };
+    let mut one = |name, kind, help, value: f64| {
+        page.family(name, kind, help);
+        page.sample(name, &[], value);
+    };
+    one("logboom_raw_segments_max", "gauge", "Raw segments allowed on disk.", store.permits as f64);
+    one("logboom_raw_segments", "gauge", "Raw segments on disk.", store.permits_in_use as f64);
+    one("logboom_compress_queue_segments", "gauge", "Sealed segments that wait for a compress thread.", store.pool.queued as f64);
+    one("logboom_segments_archived_total", "counter", "Segments archived.", store.pool.archived as f64);
+    one("logboom_archived_raw_bytes_total", "counter", "Their raw bytes.", store.pool.raw_bytes as f64);
+    one("logboom_archived_bytes_total", "counter", "Their bytes on disk.", store.pool.archive_bytes as f64);
+    one("logboom_compress_cpu_seconds_total", "counter", "CPU time of compression.", store.pool.compress_cpu_ns as f64 / 1e9);
+    one("logboom_compression_level", "gauge", "The compression level used last.", f64::from(store.pool.level));
+    one("logboom_torn_bytes", "gauge", "Bytes of unfinished lines that recovery cut at this start.", store.torn_bytes as f64);
+    page.family("logboom_disk_bytes", "gauge", "Bytes in the data directory, by state.");
+    for (state, bytes) in store.disk.by_state() {
+        page.sample("logboom_disk_bytes", &[("state", state)], bytes);
+    }
+}
+
+fn per_shard(page: &mut Page, telemetry: &Telemetry, name: &str, kind: &str, help: &str, value: impl Fn(&ShardCounters) -> u64) {
+    page.family(name, kind, help);
+    for (id, shard) in telemetry.shards.iter().enumerate() {
+        page.sample(name, &[("shard", &id.to_string())], value(&shard.counters));
+    }
+}
+
+#[derive(Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n").expect("a string takes everything");
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        self.text.push_str(name);
+        for (at, (label, text)) in labels.iter().enumerate() {
+            let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            let open = if at == 0 { '{' } else { ',' };
+            write!(self.text, "{open}{label}=\"{text}\"").expect("a string takes everything");
+        }
+        if !labels.is_empty() {
+            self.text.push('}');
+        }
+        writeln!(self.text, " {value}").expect("a string takes everything");
+    }
+}

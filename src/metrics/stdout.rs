@@ -1,0 +1,79 @@
+//! stdout belongs to scripts: the `ready` line, then rate and latency every interval, to the letter.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Telemetry;
+use super::latency::Latencies;
+
+/// The line that says that everything listens.
+pub fn ready_line(tcp: &[SocketAddr], http: Option<SocketAddr>) -> String {
+    let mut line = "ready".to_owned();
+    for addr in tcp {
+        write!(line, " tcp={addr}").expect("a string takes everything");
+    }
+    if let Some(addr) = http {
+        write!(line, " http={addr}").expect("a string takes everything");
+    }
+    line
+}
+
+/// The two lines of one interval.
+pub fn interval_lines(records: u64, elapsed: Duration, latencies: &Latencies) -> String {
+    let rate = (records as f64 / elapsed.as_secs_f64().max(1e-9)).round() as u64;
+    let ms = |quantile| latencies.quantile_ms(quantile);
+    format!(
+        "[METRIC] Logs processed: {rate} logs/sec\n[METRIC] Latency received->written: p50 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms, max {:.2} ms\n",
+        ms(0.5),
+        ms(0.99),
+        ms(0.999),
+        latencies.max_ms()
+    )
+}
+
+/// Writes to stdout and flushes. A closed stdout is no reason to stop taking lines in: returns whether it is still open.
+pub fn print(text: &str) -> bool {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_ok()
+}
+
+/// Starts the thread that prints every `interval` as long as the process lives and stdout is open.
+pub fn start(telemetry: Arc<Telemetry>, interval: Duration) -> std::io::Result<()> {
+    thread::Builder::new().name("stdout".to_owned()).spawn(move || {
+        let begun = Instant::now();
+        let (mut last, mut written_before) = (begun, telemetry.ledger().written);
+        for tick in 1.. {
+            // From the start and not from the last print, so that intervals don't drift.
+            thread::sleep((begun + interval * tick).saturating_duration_since(Instant::now()));
+            let (now, written) = (Instant::now(), telemetry.ledger().written);
+            let mut latencies = Latencies::default();
+            for shard in &telemetry.shards {
+                latencies.take(&shard.latency);
+            }
+            if !print(&interval_lines(written - written_before, now - last, &latencies)) {
+                return;
+            }
+            (last, written_before) = (now, written);
+        }
+    })?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn to_the_letter() {
+        let tcp = ["127.0.0.1:7171".parse().unwrap()];
+        assert_eq!(ready_line(&tcp, Some("127.0.0.1:7180".parse().unwrap())), "ready tcp=127.0.0.1:7171 http=127.0.0.1:7180");
+        assert_eq!(ready_line(&tcp, None), "ready tcp=127.0.0.1:7171");
+        let lines = interval_lines(204_690, Duration::from_secs(2), &Latencies::default());
+        let expected = "[METRIC] Logs processed: 102345 logs/sec\n[METRIC] Latency received->written: p50 0.00 ms, p99 0.00 ms, p99.9 0.00 ms, max 0.00 ms\n";
+        assert_eq!(lines, expected);
+    }
+}

@@ -1,0 +1,306 @@
+//! The data plane: one pinned thread per core, each running one shard on a glommio executor.
+//!
+//! A shard owns everything it mutates: its listeners, its connections, its batches, its open segments, its counters. Nothing on the path of a line is shared
+//! with another shard. What crosses threads is a socket on its way to the shard that serves it, a sealed segment on its way to the pool, and numbers that
+//! anyone may read.
+//!
+//! ```text
+//! listener -> (balance) -> connection -> core -> lane -> writer -> open segment -> pool
+//! ```
+//!
+//! glommio is imported only here and below, so that the runtime could be replaced by touching these files.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use glommio::net::AcceptedTcpStream;
+
+use crate::limits::PARTIAL_SHARED_BYTES;
+use crate::metrics::counters::{Pause, PauseGuard, ShardCounters};
+use crate::metrics::latency::LatencyRecorder;
+use crate::metrics::{ShardMetrics, Telemetry};
+use crate::record::Timestamp;
+use crate::record::detect::Format;
+use crate::store::error::StorageError;
+use crate::store::name::Stream;
+use crate::store::open::SyncTarget;
+use crate::store::permits::RawPermits;
+use crate::store::policy::RotationPolicy;
+use crate::store::pool::PoolHandle;
+
+pub mod balance;
+pub mod batch;
+pub mod core;
+pub mod cutter;
+pub mod lane;
+
+mod connection;
+mod event;
+mod executor;
+mod listener;
+mod stop;
+mod tick;
+mod turn;
+mod writer;
+
+use self::balance::{Balancer, Slot};
+use self::batch::{Batch, BatchCounts};
+use self::connection::Connection;
+use self::core::ShardCore;
+use self::event::Event;
+use self::lane::{Arrival, Lane};
+use self::stop::Stop;
+use self::turn::Turn;
+
+pub use self::executor::{ShardStart, Shards, start};
+
+/// What a shard is told by other threads.
+pub enum ShardMessage {
+    /// Serve this connection.
+    Serve(AcceptedTcpStream, Slot),
+    /// Stop taking connections; go on receiving until peers are quiet, but not beyond this moment.
+    Stop(Instant),
+}
+
+/// What every shard is configured with.
+#[derive(Debug, Clone)]
+pub struct ShardConfig {
+    /// How lines are read.
+    pub format: Format,
+    /// The longest line, in bytes.
+    pub line_bytes_max: usize,
+    /// When segments end.
+    pub rotation: RotationPolicy,
+    /// After how long without a byte a connection is closed.
+    pub idle_timeout: Option<Duration>,
+    /// How long written bytes may wait to be made durable when their segment does not fill.
+    pub sync_interval: Duration,
+}
+
+/// The parts of the store a shard uses.
+#[derive(Clone)]
+pub struct ShardStore {
+    /// Rights to have a raw segment on disk.
+    pub permits: Arc<RawPermits>,
+    /// Takes sealed segments.
+    pub pool: PoolHandle,
+}
+
+/// One shard: what its tasks share, all on one thread.
+pub struct Shard {
+    id: usize,
+    config: ShardConfig,
+    clock: Clock,
+    core: RefCell<ShardCore>,
+    latency: RefCell<LatencyRecorder>,
+    metrics: Arc<ShardMetrics>,
+    telemetry: Arc<Telemetry>,
+    store: ShardStore,
+    balancer: Arc<Balancer>,
+    stop: Rc<Stop>,
+    turn: Rc<Turn>,
+    /// A batch is due, or the intake has ended.
+    work: Event,
+    /// A writer has taken a batch.
+    room: Event,
+    /// A batch has been written.
+    progress: Event,
+    /// Every connection has ended: what is in the batches is all there will be.
+    intake_ended: Cell<bool>,
+    /// Free places for unfinished long lines.
+    long_line_places: Cell<usize>,
+    long_line_freed: Event,
+    connections: Cell<usize>,
+    connection_ended: Event,
+    /// Records written so far per stream, to compare with what the lanes have appended.
+    written_records: [Cell<u64>; Stream::COUNT],
+    /// Written bytes that are not durable yet, per stream.
+    unsynced: [RefCell<Unsynced>; Stream::COUNT],
+}
+
+/// What of an open segment is not durable.
+#[derive(Default)]
+struct Unsynced {
+    target: Option<SyncTarget>,
+    since_ns: u64,
+}
+
+impl Unsynced {
+    /// Hands the file out when its oldest unsynced byte has waited for `interval`; what is written from now on waits anew.
+    fn take_due(&mut self, now_ns: u64, interval: Duration) -> Option<SyncTarget> {
+        let due = self.since_ns + interval.as_nanos() as u64 <= now_ns;
+        if due { self.target.take() } else { None }
+    }
+}
+
+impl Shard {
+    fn new(
+        id: usize,
+        config: ShardConfig,
+        store: ShardStore,
+        balancer: Arc<Balancer>,
+        telemetry: Arc<Telemetry>,
+        resumed: [u64; Stream::COUNT],
+    ) -> Rc<Self> {
+        let clock = Clock::start();
+        let now_ms = clock.now_ns() / 1_000_000;
+        let lane = |stream: Stream| Lane::new(config.rotation, resumed[stream as usize], now_ms);
+        let core = ShardCore::new(config.format, lane(Stream::Logs), lane(Stream::Rejected));
+        let places = (PARTIAL_SHARED_BYTES / config.line_bytes_max).max(1);
+        Rc::new(Self {
+            id,
+            clock,
+            core: RefCell::new(core),
+            latency: RefCell::default(),
+            metrics: telemetry.shards[id].clone(),
+            telemetry,
+            store,
+            balancer,
+            stop: Rc::default(),
+            turn: Turn::new(),
+            work: Event::default(),
+            room: Event::default(),
+            progress: Event::default(),
+            intake_ended: Cell::new(false),
+            long_line_places: Cell::new(places),
+            long_line_freed: Event::default(),
+            connections: Cell::new(0),
+            connection_ended: Event::default(),
+            written_records: Default::default(),
+            unsynced: Default::default(),
+            config,
+        })
+    }
+
+    /// Serves an accepted socket on this shard.
+    fn open_connection(self: &Rc<Self>, socket: AcceptedTcpStream, slot: Slot) {
+        let stream = socket.bind_to_executor();
+        let peer = stream.peer_addr().map_or_else(|_| "unknown".to_owned(), |peer| peer.to_string());
+        if let Err(error) = stream.set_read_timeout(self.config.idle_timeout) {
+            tracing::warn!("{peer}: cannot set the idle timeout: {error}");
+        }
+        self.counters().connections_opened.add(1);
+        self.connections.set(self.connections.get() + 1);
+        glommio::spawn_local(Connection::new(self.clone(), stream, peer, slot).serve()).detach();
+    }
+
+    fn connection_ended(&self) {
+        self.connections.set(self.connections.get() - 1);
+        self.connection_ended.notify();
+    }
+
+    fn counters(&self) -> &ShardCounters {
+        &self.metrics.counters
+    }
+
+    /// Has what is in the batches written although they are not full.
+    fn flush(&self) {
+        let due = {
+            let mut core = self.core.borrow_mut();
+            let logs = core.lane_mut(Stream::Logs).flush();
+            core.lane_mut(Stream::Rejected).flush() || logs
+        };
+        if due {
+            self.work.notify();
+        }
+    }
+
+    /// Waits until a record can be appended.
+    async fn room(&self) {
+        self.work.notify();
+        let _paused = self.counters().pause(Pause::Writer);
+        self.room.wait_until(|| !self.core.borrow().is_full()).await;
+    }
+
+    /// Waits until everything appended so far is written.
+    async fn all_written(&self) {
+        for stream in Stream::ALL {
+            let appended = self.core.borrow().lane(stream).appended_records();
+            let written = &self.written_records[stream as usize];
+            if written.get() < appended {
+                self.flush();
+                self.progress.wait_until(|| appended <= written.get()).await;
+            }
+        }
+    }
+
+    /// A batch has been written: now it counts.
+    fn written(&self, stream: Stream, batch: &Batch, target: Option<SyncTarget>) {
+        let now_ns = self.clock.now_ns();
+        let counts = batch.counts();
+        self.count_written(stream, counts, batch.bytes().len() as u64);
+        let mut latency = self.latency.borrow_mut();
+        for stamp in batch.stamps() {
+            latency.record(now_ns.saturating_sub(stamp.received_ns), stamp.records);
+        }
+        let written = &self.written_records[stream as usize];
+        written.set(written.get() + counts.records);
+        self.progress.notify();
+        let mut unsynced = self.unsynced[stream as usize].borrow_mut();
+        if unsynced.target.is_none() {
+            *unsynced = Unsynced { target, since_ns: now_ns };
+        }
+    }
+
+    /// Lets readers see how many lines have been taken in.
+    fn publish_appended(&self) {
+        self.counters().appended.set(self.core.borrow().appended_records());
+    }
+
+    fn count_written(&self, stream: Stream, counts: &BatchCounts, bytes: u64) {
+        self.counters().batches.add(1);
+        self.counters().publish(|ledger| {
+            ledger.received += counts.records;
+            match stream {
+                Stream::Logs => {
+                    ledger.written += counts.records;
+                    ledger.written_bytes += bytes;
+                    for (total, records) in ledger.levels.iter_mut().zip(counts.levels) {
+                        *total += records;
+                    }
+                }
+                Stream::Rejected => {
+                    ledger.rejected_bytes += bytes;
+                    for (total, records) in ledger.rejected.iter_mut().zip(counts.rejected) {
+                        *total += records;
+                    }
+                }
+            }
+        });
+    }
+
+    /// The open segment is being sealed: its archive makes it durable.
+    fn sealed(&self, stream: Stream) {
+        *self.unsynced[stream as usize].borrow_mut() = Unsynced::default();
+    }
+
+    /// Tells the world that the disk is full, until the guard is dropped.
+    fn pause_disk_full(&self, error: &StorageError) -> PauseGuard<'_> {
+        tracing::warn!("intake pauses: {error}; it resumes by itself when space returns");
+        self.counters().pause(Pause::DiskFull)
+    }
+}
+
+/// A shard's clocks: one call per receive or write, none per record.
+#[derive(Debug, Clone, Copy)]
+struct Clock {
+    origin: Instant,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self { origin: Instant::now() }
+    }
+
+    /// Monotonic nanoseconds since the shard's start.
+    fn now_ns(self) -> u64 {
+        self.origin.elapsed().as_nanos() as u64
+    }
+
+    fn arrival(self) -> Arrival {
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Arrival { received_ns: self.now_ns(), wall: Timestamp(wall.as_micros() as i64) }
+    }
+}

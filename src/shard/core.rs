@@ -1,0 +1,154 @@
+//! What happens to a line: framed, validated, counted, appended to a stream's batch. Pure: bytes and times in, batches and counts out.
+//!
+//! No allocation, no clock, no system call per record. A line is appended to the batch first and then scanned where it was received, because simd-json
+//! rewrites its input; what is invalid is rolled back and goes to the rejected stream with its bytes.
+
+use crate::metrics::services::ServiceCounts;
+use crate::record::detect::{Format, Shape, detect};
+use crate::record::framer::{Chunk, Frame, FrameKind, Framer};
+use crate::record::json::{JsonScanner, put_on_one_line};
+use crate::record::rejected::write_rejected;
+use crate::record::{Level, RecordMeta, RejectReason, text};
+use crate::store::name::Stream;
+
+use super::lane::{Arrival, Lane, RecordFacts};
+
+/// Whether a chunk was used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Every line of the chunk has been taken.
+    Drained,
+    /// A batch is full: call again with the same chunk once the writer has taken it.
+    Full,
+}
+
+/// The two streams of a shard and the parser they share.
+pub struct ShardCore {
+    format: Format,
+    scanner: JsonScanner,
+    /// Accepted records.
+    logs: Lane,
+    /// What could not be accepted.
+    rejected: Lane,
+    /// Accepted records by service.
+    pub services: ServiceCounts,
+}
+
+impl ShardCore {
+    /// A core that reads every line as `format` says.
+    pub fn new(format: Format, logs: Lane, rejected: Lane) -> Self {
+        Self { format, scanner: JsonScanner::default(), logs, rejected, services: ServiceCounts::default() }
+    }
+
+    /// Takes the lines of `chunk` until it is used up or a batch is full.
+    pub fn take(&mut self, framer: &mut Framer, chunk: &mut Chunk<'_>, arrival: Arrival, peer: &str) -> Progress {
+        loop {
+            if self.is_full() {
+                return Progress::Full;
+            }
+            let Some(frame) = framer.next(chunk) else { return Progress::Drained };
+            self.line(frame, arrival, peer);
+        }
+    }
+
+    /// Takes what the framer still holds when its peer has closed: a last line without a newline is a line.
+    pub fn finish(&mut self, framer: &mut Framer, arrival: Arrival, peer: &str) -> Progress {
+        loop {
+            if self.is_full() {
+                return Progress::Full;
+            }
+            let Some(frame) = framer.finish() else { return Progress::Drained };
+            self.line(frame, arrival, peer);
+        }
+    }
+
+    /// Lines taken since the start: records of either stream.
+    pub fn appended_records(&self) -> u64 {
+        self.logs.appended_records() + self.rejected.appended_records()
+    }
+
+    /// The lane of `stream`.
+    pub fn lane(&self, stream: Stream) -> &Lane {
+        match stream {
+            Stream::Logs => &self.logs,
+            Stream::Rejected => &self.rejected,
+        }
+    }
+
+    /// The lane of `stream`.
+    pub fn lane_mut(&mut self, stream: Stream) -> &mut Lane {
+        match stream {
+            Stream::Logs => &mut self.logs,
+            Stream::Rejected => &mut self.rejected,
+        }
+    }
+
+    /// Whether no line may be taken before a writer has taken a batch.
+    pub fn is_full(&self) -> bool {
+        self.logs.is_full() || self.rejected.is_full()
+    }
+
+    fn line(&mut self, frame: Frame<'_>, arrival: Arrival, peer: &str) {
+        match frame.kind {
+            FrameKind::TooLong => self.reject(frame.line(), RejectReason::LineTooLong, arrival, peer),
+            FrameKind::Whole => match detect(self.format, frame.line()) {
+                Shape::Json => self.json(frame, arrival, peer),
+                Shape::Text => self.text(frame.line(), arrival, peer),
+            },
+        }
+    }
+
+    fn json(&mut self, mut frame: Frame<'_>, arrival: Arrival, peer: &str) {
+        let mark = self.logs.mark();
+        let buffer = self.logs.buffer();
+        buffer.extend_from_slice(frame.line());
+        buffer.push(b'\n');
+        let original = &self.logs.pending(mark)[..frame.line_len()];
+        let services = &mut self.services;
+        let len = frame.line_len();
+        let scanned = self.scanner.scan(frame.padded(), len, original, |meta| {
+            services.count(meta.service);
+            facts(&meta, arrival)
+        });
+        match scanned {
+            Ok(facts) => {
+                if frame.may_hold_newlines {
+                    put_on_one_line(&mut self.logs.pending_mut(mark)[..len]);
+                }
+                self.logs.commit(mark, facts, arrival);
+            }
+            Err(reason) => {
+                reject(&mut self.rejected, original, reason, arrival, peer);
+                self.logs.roll_back(mark);
+            }
+        }
+    }
+
+    fn text(&mut self, line: &[u8], arrival: Arrival, peer: &str) {
+        let mark = self.logs.mark();
+        match text::write_record(self.logs.buffer(), line, arrival.wall) {
+            Ok(meta) => {
+                self.logs.buffer().push(b'\n');
+                self.services.count(meta.service);
+                self.logs.commit(mark, facts(&meta, arrival), arrival);
+            }
+            Err(reason) => self.reject(line, reason, arrival, peer),
+        }
+    }
+
+    fn reject(&mut self, line: &[u8], reason: RejectReason, arrival: Arrival, peer: &str) {
+        reject(&mut self.rejected, line, reason, arrival, peer);
+    }
+}
+
+fn facts(meta: &RecordMeta<'_>, arrival: Arrival) -> RecordFacts {
+    RecordFacts { level: meta.level, time: meta.time.unwrap_or(arrival.wall), rejected: None }
+}
+
+fn reject(lane: &mut Lane, line: &[u8], reason: RejectReason, arrival: Arrival, peer: &str) {
+    let mark = lane.mark();
+    write_rejected(lane.buffer(), line, reason, peer, arrival.wall);
+    lane.buffer().push(b'\n');
+    let facts = RecordFacts { level: Level::Unknown, time: arrival.wall, rejected: Some(reason) };
+    lane.commit(mark, facts, arrival);
+}

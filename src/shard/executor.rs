@@ -1,0 +1,167 @@
+//! Starts the shards on their cores, and stops them.
+
+use std::net;
+use std::os::fd::{FromRawFd, IntoRawFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use async_channel::{Receiver, Sender};
+use glommio::net::TcpListener;
+use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement, PoolPlacement};
+
+use super::balance::Balancer;
+use super::{Shard, ShardConfig, ShardMessage, ShardStore, listener, tick, writer};
+use crate::limits::{EXECUTOR_IO_BYTES, INBOX_MESSAGES};
+use crate::metrics::Telemetry;
+use crate::store::error::StorageError;
+use crate::store::name::Stream;
+use crate::store::open::SegmentWriter;
+
+/// How late a busy shard may notice wake-ups from other threads, timers and its own completions.
+const PREEMPT: Duration = Duration::from_millis(2);
+
+/// Helper threads per shard: one writes, one syncs beside it.
+const HELPER_THREADS: usize = 2;
+
+/// What one shard starts with.
+pub struct ShardStart {
+    /// The core to run on, or none to leave it to the kernel.
+    pub core: Option<usize>,
+    /// Its own sockets, listening on the addresses that all shards share (SO_REUSEPORT).
+    pub listeners: Vec<net::TcpListener>,
+    /// The writing ends of its streams, by stream.
+    pub files: [SegmentWriter; Stream::COUNT],
+}
+
+/// The running shards.
+pub struct Shards {
+    inboxes: Vec<Sender<ShardMessage>>,
+    threads: Vec<ExecutorJoinHandle<()>>,
+}
+
+/// Reports a panic of the thread that holds it.
+struct PanicAlarm {
+    thread: String,
+    failures: crossbeam_channel::Sender<StorageError>,
+}
+
+impl Drop for PanicAlarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let message = "see above; it takes nothing in any more".to_owned();
+            let _ = self.failures.send(StorageError::Panicked { thread: self.thread.clone(), message });
+        }
+    }
+}
+
+/// Starts one shard per element of `starts`; returns when all of them accept.
+///
+/// A storage failure of a shard is sent to `failures`, once; the shard takes nothing more.
+pub fn start(
+    config: &ShardConfig,
+    store: &ShardStore,
+    balancer: &Arc<Balancer>,
+    telemetry: &Arc<Telemetry>,
+    failures: &crossbeam_channel::Sender<StorageError>,
+    starts: Vec<ShardStart>,
+) -> anyhow::Result<Shards> {
+    let (inboxes, receivers): (Vec<_>, Vec<_>) = starts.iter().map(|_| async_channel::bounded(INBOX_MESSAGES)).unzip();
+    let (accepting, all_accepting) = mpsc::channel::<()>();
+    let mut threads = Vec::with_capacity(starts.len());
+    for (id, (start, inbox)) in starts.into_iter().zip(receivers).enumerate() {
+        let placement = start.core.map_or(Placement::Unbound, Placement::Fixed);
+        let (config, store, balancer) = (config.clone(), store.clone(), balancer.clone());
+        let (telemetry, failures) = (telemetry.clone(), failures.clone());
+        let (inboxes, accepting) = (inboxes.clone(), accepting.clone());
+        let thread = LocalExecutorBuilder::new(placement)
+            .name(&format!("shard-{id}"))
+            .io_memory(EXECUTOR_IO_BYTES)
+            .preempt_timer(PREEMPT)
+            .blocking_thread_pool_placement(PoolPlacement::Unbound(HELPER_THREADS))
+            .spawn(move || async move {
+                let _alarm = PanicAlarm { thread: format!("shard-{id}"), failures: failures.clone() };
+                let resumed = std::array::from_fn(|stream| start.files[stream].len());
+                let shard = Shard::new(id, config, store, balancer, telemetry, resumed);
+                let listeners = start.listeners.into_iter().map(adopt).collect();
+                let _ = accepting.send(());
+                drop(accepting);
+                run(shard, listeners, inbox, inboxes, start.files, failures).await;
+            })
+            .map_err(|error| anyhow::anyhow!("cannot start shard {id}: {error}"))?;
+        threads.push(thread);
+    }
+    drop(accepting);
+    for _ in 0..threads.len() {
+        all_accepting.recv().context("a shard ended before it accepted anything")?;
+    }
+    Ok(Shards { inboxes, threads })
+}
+
+/// Hands a listening socket to this thread's executor.
+fn adopt(listener: net::TcpListener) -> TcpListener {
+    // SAFETY: `into_raw_fd` gives up ownership of an open, listening socket; nothing else has the descriptor.
+    unsafe { TcpListener::from_raw_fd(listener.into_raw_fd()) }
+}
+
+/// One shard, from its first connection to its last byte.
+async fn run(
+    shard: Rc<Shard>,
+    listeners: Vec<TcpListener>,
+    inbox: Receiver<ShardMessage>,
+    shards: Vec<Sender<ShardMessage>>,
+    files: [SegmentWriter; Stream::COUNT],
+    failures: crossbeam_channel::Sender<StorageError>,
+) {
+    for listener in listeners {
+        glommio::spawn_local(listener::accept_all(shard.clone(), listener, shards.clone())).detach();
+    }
+    drop(shards); // the inbox closes when the last listener of all shards has ended
+    let ticking = glommio::spawn_local(tick::tick(shard.clone(), failures.clone())).detach();
+    let writers = Stream::ALL.into_iter().zip(files).map(|(stream, file)| {
+        let (shard, failures) = (shard.clone(), failures.clone());
+        let written = async move {
+            if let Err(error) = writer::write_all(shard, stream, file).await {
+                let _ = failures.send(error);
+                std::future::pending::<()>().await; // nothing more is written or acknowledged; the process is about to exit
+            }
+        };
+        glommio::spawn_local(written).detach()
+    });
+    let writers: Vec<_> = writers.collect();
+
+    while let Ok(message) = inbox.recv().await {
+        match message {
+            ShardMessage::Serve(socket, slot) => shard.open_connection(socket, slot),
+            ShardMessage::Stop(intake_deadline) => shard.stop.request(intake_deadline),
+        }
+    }
+    shard.connection_ended.wait_until(|| shard.connections.get() == 0).await;
+    shard.intake_ended.set(true);
+    shard.work.notify();
+    for writer in writers {
+        writer.await;
+    }
+    ticking.cancel();
+    tick::publish(&shard);
+}
+
+impl Shards {
+    /// Asks every shard to stop: accept nothing new, take in what peers have sent until `intake_deadline` at the latest, write and sync it.
+    pub fn stop(&mut self, intake_deadline: Instant) {
+        for inbox in self.inboxes.drain(..) {
+            // A full inbox means a busy shard; the message waits its turn.
+            let _ = inbox.send_blocking(ShardMessage::Stop(intake_deadline));
+        }
+    }
+
+    /// Waits until every shard has ended.
+    pub fn join(self) -> anyhow::Result<()> {
+        for thread in self.threads {
+            thread.join().map_err(|error| anyhow::anyhow!("a shard ended badly: {error}"))?;
+        }
+        Ok(())
+    }
+}

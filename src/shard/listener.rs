@@ -1,0 +1,69 @@
+//! Accepts connections and hands each to the shard with the fewest.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use async_channel::Sender;
+use futures_lite::future::or;
+use glommio::net::{AcceptedTcpStream, TcpListener};
+
+use super::balance::Slot;
+use super::{Shard, ShardMessage};
+
+/// How long a shard waits after a failed accept (no file descriptors, no memory) before it tries again.
+const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+
+/// How long the accept queue must stay empty, after a stop was requested, before the listener closes: closing it drops what is still in there.
+const ACCEPT_QUIET: Duration = Duration::from_millis(5);
+
+/// Accepts until the shard stops and the accept queue is empty.
+pub(super) async fn accept_all(shard: Rc<Shard>, listener: TcpListener, shards: Vec<Sender<ShardMessage>>) {
+    let ticket = shard.stop.ticket();
+    // Kept over the loop's turns: dropping an accept under way could drop the connection that it has just taken.
+    let mut accepting = Box::pin(listener.shared_accept());
+    loop {
+        let stopping = shard.stop.is_requested();
+        let accepted = or(async { Some((&mut accepting).await) }, async {
+            if stopping {
+                glommio::timer::sleep(ACCEPT_QUIET).await;
+            } else {
+                ticket.requested().await;
+            }
+            None
+        });
+        let accepted = accepted.await;
+        if accepted.is_some() {
+            accepting = Box::pin(listener.shared_accept());
+        }
+        match accepted {
+            Some(Ok(socket)) => hand_over(&shard, socket, &shards).await,
+            Some(Err(error)) => {
+                shard.counters().accepts_failed.add(1);
+                tracing::warn!("cannot accept a connection: {error}");
+                glommio::timer::sleep(ACCEPT_RETRY).await;
+            }
+            None if stopping => return,
+            None => {}
+        }
+    }
+}
+
+async fn hand_over(shard: &Rc<Shard>, socket: AcceptedTcpStream, shards: &[Sender<ShardMessage>]) {
+    match shard.balancer.claim() {
+        Some(slot) if slot.shard() == shard.id => shard.open_connection(socket, slot),
+        Some(slot) => send(shards, socket, slot).await,
+        None => {
+            drop(socket.bind_to_executor()); // closes it
+            shard.counters().connections_refused.add(1);
+        }
+    }
+}
+
+async fn send(shards: &[Sender<ShardMessage>], socket: AcceptedTcpStream, slot: Slot) {
+    let to = slot.shard();
+    if let Err(unsent) = shards[to].send(ShardMessage::Serve(socket, slot)).await
+        && let ShardMessage::Serve(socket, _) = unsent.into_inner()
+    {
+        drop(socket.bind_to_executor());
+    }
+}

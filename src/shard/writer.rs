@@ -1,0 +1,103 @@
+//! Writes one stream's batches to its open segment, in order, one at a time.
+//!
+//! File operations run on the executor's helper threads: ext4 punts every buffered io_uring write to a kernel worker anyway, and the runtime's `write_at`
+//! consumes its buffer, so that a short write or a full disk would lose the bytes (docs/adr/0001-file-writes.md). While one batch is written the shard fills
+//! the other.
+//!
+//! Invariant: nothing is counted as written, and no latency recorded, before the write has completed.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::metrics::counters::Pause;
+use crate::store::error::StorageError;
+use crate::store::name::Stream;
+use crate::store::open::SegmentWriter;
+
+use super::Shard;
+use super::batch::{Batch, SegmentEnd};
+
+/// How often a write is tried again while the disk is full.
+const FULL_RETRY: Duration = Duration::from_millis(500);
+
+/// Writes the batches of `stream` until the shard's intake has ended and everything is written; then makes the open segment durable.
+pub(super) async fn write_all(shard: Rc<Shard>, stream: Stream, mut file: SegmentWriter) -> Result<(), StorageError> {
+    let mut spare = Batch::default();
+    while let Some(mut batch) = next_batch(&shard, stream, &mut spare).await {
+        let end = batch.take_segment_end();
+        if !batch.bytes().is_empty() {
+            if file.needs_permit() {
+                let permit = {
+                    let _paused = shard.counters().pause(Pause::RawSegments);
+                    shard.store.permits.claim().await
+                };
+                file.give_permit(permit);
+            }
+            (file, batch) = write(&shard, file, batch).await?;
+            shard.written(stream, &batch, file.sync_target());
+        }
+        if let Some(end) = end {
+            shard.sealed(stream);
+            file = seal(&shard, file, end).await?;
+        }
+        batch.clear();
+        spare = batch;
+    }
+    match file.sync_target() {
+        Some(target) => glommio::executor().spawn_blocking(move || target.sync()).await,
+        None => Ok(()),
+    }
+}
+
+/// The next batch to write, in exchange for the spare one; none once the intake has ended and everything is written.
+async fn next_batch(shard: &Rc<Shard>, stream: Stream, spare: &mut Batch) -> Option<Batch> {
+    let ready = || shard.core.borrow().lane(stream).is_due() || shard.intake_ended.get();
+    shard.work.wait_until(ready).await;
+    let filled = {
+        let mut core = shard.core.borrow_mut();
+        let lane = core.lane_mut(stream);
+        lane.has_work().then(|| lane.swap(std::mem::take(spare)))
+    };
+    shard.room.notify();
+    filled
+}
+
+async fn write(shard: &Rc<Shard>, file: SegmentWriter, batch: Batch) -> Result<(SegmentWriter, Batch), StorageError> {
+    let append = |(file, batch, done): &mut (SegmentWriter, Batch, usize)| file.append(batch.bytes(), done);
+    let ((file, batch, _), ()) = until_not_full(shard, (file, batch, 0), append).await?;
+    Ok((file, batch))
+}
+
+async fn seal(shard: &Rc<Shard>, file: SegmentWriter, end: SegmentEnd) -> Result<SegmentWriter, StorageError> {
+    let seal = |(file, end): &mut (SegmentWriter, SegmentEnd)| file.seal(end.blocks.as_deref());
+    let ((file, _), sealed) = until_not_full(shard, (file, end), seal).await?;
+    shard.store.pool.submit(sealed);
+    shard.counters().segments_sealed.add(1);
+    Ok(file)
+}
+
+/// Does `operation` on a helper thread, again and again while the disk is full; `state` travels there and back.
+async fn until_not_full<S: Send + 'static, T: Send + 'static>(
+    shard: &Rc<Shard>,
+    mut state: S,
+    operation: impl Fn(&mut S) -> Result<T, StorageError> + Copy + Send + 'static,
+) -> Result<(S, T), StorageError> {
+    let mut paused = None;
+    loop {
+        let outcome;
+        (state, outcome) = glommio::executor()
+            .spawn_blocking(move || {
+                let outcome = operation(&mut state);
+                (state, outcome)
+            })
+            .await;
+        match outcome {
+            Ok(done) => return Ok((state, done)),
+            Err(error) if error.is_full() => {
+                paused.get_or_insert_with(|| shard.pause_disk_full(&error));
+                glommio::timer::sleep(FULL_RETRY).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Tests that drive the real binaries: the daemon over its sockets, files, signals and exit codes, and loadgen as the oracle.
+#![allow(unreachable_pub, reason = "the harness is shared by the files of this one test binary")]
+
+mod harness;
+
+mod balance;
+mod http;
+mod intake;
+mod readers;
+mod recovery;
+mod refusal;
+mod stop;
+mod systemd;
+mod under_load;

@@ -9,6 +9,7 @@ pub mod framer;
 pub mod json;
 pub mod level;
 pub mod rejected;
+pub mod relp;
 pub mod stored;
 pub mod text;
 pub mod timestamp;

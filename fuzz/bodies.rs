@@ -1,0 +1,178 @@
+//! What each fuzz target does with its input: panics if something is wrong.
+//!
+//! Shared by the targets in `fuzz_targets/` and by `tests/fuzz_corpus.rs`, which replays the corpus with plain `cargo test`.
+
+use logboom::record::RejectReason;
+use logboom::record::framer::{Chunk, FrameKind, Framer, PADDING};
+use logboom::record::json::{JsonScanner, put_on_one_line};
+use logboom::record::relp::{Answer, Answers, Command, Due, RelpError, RelpFramer, Session, Step};
+use serde::de::IgnoredAny;
+
+/// The first two bytes say how the rest is framed: the longest line, and a seed for the sizes of the pieces in which it comes.
+fn split(data: &[u8]) -> Option<(usize, u8, &[u8])> {
+    let (&[line_max, seed], bytes) = data.split_first_chunk()?;
+    Some((4 + usize::from(line_max), seed, bytes))
+}
+
+/// `bytes` in pieces of 1 to 32 bytes, or whole where `seed` is 0.
+fn pieces(bytes: &[u8], seed: u8) -> Vec<&[u8]> {
+    let mut state = u32::from(seed);
+    let mut rest = bytes;
+    let mut pieces = Vec::new();
+    while !rest.is_empty() {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let len = if seed == 0 { rest.len() } else { 1 + (state >> 27) as usize };
+        let (piece, after) = rest.split_at(len.min(rest.len()));
+        pieces.push(piece);
+        rest = after;
+    }
+    pieces
+}
+
+/// `piece` with padding behind it, as in a receive buffer.
+fn padded(piece: &[u8]) -> Vec<u8> {
+    let mut bytes = piece.to_vec();
+    bytes.resize(piece.len() + PADDING, b'#');
+    bytes
+}
+
+/// RELP: the pieces in which bytes come make no difference, memory is bounded, and every frame that a session takes is answered once and in order.
+pub(crate) fn relp_framer(data: &[u8]) {
+    let Some((line_max, seed, bytes)) = split(data) else { return };
+    assert_eq!(relp(line_max, &pieces(bytes, seed)), relp(line_max, &[bytes]));
+}
+
+/// What one connection came to.
+#[derive(Debug, PartialEq)]
+struct Relp {
+    frames: Vec<(u32, Command, Vec<u8>, FrameKind)>,
+    steps: Vec<Step>,
+    answers: String,
+    end: Result<(), RelpError>,
+}
+
+fn relp(line_max: usize, pieces: &[&[u8]]) -> Relp {
+    let mut framer = RelpFramer::new(line_max);
+    let (mut session, mut answers) = (Session::default(), Answers::default());
+    let (mut frames, mut steps, mut out, mut end) = (Vec::new(), Vec::new(), Vec::new(), Ok(()));
+    let mut answered = Vec::new();
+    let mut records = [0; 2];
+    for piece in pieces {
+        let mut bytes = padded(piece);
+        let mut chunk = Chunk::new(&mut bytes, piece.len());
+        loop {
+            if answers.is_full() {
+                assert!(answers.release(&mut out, |_| true) > 0);
+            }
+            let Some(frame) = framer.next(&mut chunk) else { break };
+            assert_eq!(end, Ok(()), "nothing follows an error");
+            let frame = match frame {
+                Ok(frame) => frame,
+                Err(error) => {
+                    end = Err(error);
+                    continue;
+                }
+            };
+            assert!(frame.payload.line_len() <= line_max);
+            let step = session.on_frame(&frame);
+            match step {
+                Step::Record => {
+                    assert!(frame.command == Command::Syslog && frame.payload.line_len() > 0);
+                    let stream = usize::from(frame.payload.kind == FrameKind::TooLong);
+                    records[stream] += 1;
+                    answers.push_record(frame.txnr, Due { stream: stream as u8, record: records[stream] });
+                }
+                Step::Answer(answer) | Step::AnswerAndClose(answer) => answers.push(frame.txnr, answer),
+                Step::Close(_) | Step::Ignore => {}
+            }
+            if matches!(step, Step::Record | Step::Answer(_) | Step::AnswerAndClose(_)) {
+                answered.push(frame.txnr);
+            }
+            steps.push(step);
+            frames.push((frame.txnr, frame.command, frame.payload.line().to_vec(), frame.payload.kind));
+        }
+        assert!(framer.partial_len() <= line_max + 3);
+        assert!(framer.partial_capacity() <= 2 * line_max + 4 * PADDING);
+        // What is safe lags behind what was taken in.
+        let _ = answers.release(&mut out, |due| due.record < records[usize::from(due.stream)]);
+        out.shrink_to_fit();
+    }
+    let mut text = String::from_utf8(out).expect("ASCII");
+    while !answers.is_empty() {
+        let mut out = Vec::new();
+        assert!(answers.release(&mut out, |_| true) > 0);
+        text.push_str(std::str::from_utf8(&out).expect("ASCII"));
+    }
+    let numbers: Vec<u32> = text
+        .lines()
+        .filter(|line| line.contains(" rsp "))
+        .map(|line| line.split(' ').next().expect("one").parse().expect("a number"))
+        .collect();
+    assert_eq!(numbers, answered, "each once, in order");
+    assert!(!steps.contains(&Step::Answer(Answer::Refused(RelpError::NotOpen))), "that one closes");
+    Relp { frames, steps, answers: text, end: end.and(framer.finish()) }
+}
+
+/// Lines: the pieces in which bytes come make no difference, memory is bounded, and without NULs the lines are those of a plain split.
+pub(crate) fn line_framer(data: &[u8]) {
+    let Some((line_max, seed, bytes)) = split(data) else { return };
+    let whole = lines(line_max, &[bytes]);
+    assert_eq!(lines(line_max, &pieces(bytes, seed)), whole);
+    if bytes.contains(&0) {
+        return;
+    }
+    let ends = bytes.ends_with(b"\n");
+    let count = bytes.split(|&byte| byte == b'\n').count();
+    let plain: Vec<&[u8]> = bytes
+        .split(|&byte| byte == b'\n')
+        .enumerate()
+        .map(|(at, line)| if ends || at + 1 < count { line.strip_suffix(b"\r").unwrap_or(line) } else { line })
+        .filter(|line| !line.is_empty())
+        .collect();
+    assert_eq!(whole.len(), plain.len());
+    for ((line, kind), plain) in whole.iter().zip(plain) {
+        assert_eq!(line, &plain[..plain.len().min(line_max)]);
+        assert_eq!(*kind, if plain.len() <= line_max { FrameKind::Whole } else { FrameKind::TooLong });
+    }
+}
+
+fn lines(line_max: usize, pieces: &[&[u8]]) -> Vec<(Vec<u8>, FrameKind)> {
+    let mut framer = Framer::new(line_max);
+    let mut lines = Vec::new();
+    for piece in pieces {
+        let mut bytes = padded(piece);
+        let mut chunk = Chunk::new(&mut bytes, piece.len());
+        while let Some(frame) = framer.next(&mut chunk) {
+            lines.push((frame.line().to_vec(), frame.kind));
+        }
+        assert!(framer.partial_len() <= line_max + 2);
+        assert!(framer.partial_capacity() <= 2 * line_max + 4 * PADDING);
+    }
+    while let Some(frame) = framer.finish() {
+        lines.push((frame.line().to_vec(), frame.kind));
+    }
+    lines
+}
+
+/// JSON lines: the verdict is serde_json's, and a record put on one line has the same value.
+pub(crate) fn json_line(data: &[u8]) {
+    let mut bytes = padded(data);
+    let verdict = JsonScanner::default().scan(&mut bytes, data.len(), data, |_| ());
+    let text = std::str::from_utf8(data);
+    let is_json = text.is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok());
+    let is_object = data.trim_ascii_start().first() == Some(&b'{');
+    assert_eq!(verdict.is_ok(), is_json && is_object, "{verdict:?}");
+    match verdict {
+        Ok(()) => {
+            let mut line = data.to_vec();
+            put_on_one_line(&mut line);
+            assert!(!line.contains(&b'\n'));
+            if let Ok(value) = serde_json::from_slice::<serde_json::Value>(data) {
+                assert_eq!(serde_json::from_slice::<serde_json::Value>(&line).expect("still JSON"), value);
+            }
+        }
+        Err(RejectReason::InvalidUtf8) => assert!(text.is_err()),
+        Err(RejectReason::NotAnObject) => assert!(is_json),
+        Err(_) => assert!(!is_json),
+    }
+}

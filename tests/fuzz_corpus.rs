@@ -1,0 +1,35 @@
+//! Replays the fuzz targets' corpus: what a fuzzer once found stays found.
+
+use std::fs;
+use std::path::Path;
+
+#[path = "../fuzz/bodies.rs"]
+mod bodies;
+
+fn replay(target: &str, body: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let mut count = 0;
+    for entry in fs::read_dir(&folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let data = fs::read(&path).expect("a file");
+        println!("{}", path.display()); // shown when the body panics
+        body(&data);
+        count += 1;
+    }
+    assert!(count > 0, "{} is empty", folder.display());
+}
+
+#[test]
+fn relp_framer() {
+    replay("relp_framer", bodies::relp_framer);
+}
+
+#[test]
+fn line_framer() {
+    replay("line_framer", bodies::line_framer);
+}
+
+#[test]
+fn json_line() {
+    replay("json_line", bodies::json_line);
+}

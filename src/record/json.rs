@@ -6,6 +6,7 @@
 use serde::de::IgnoredAny;
 use simd_json::{Buffers, Node, StaticNode, Tape};
 
+use super::timestamp::TimeReader;
 use super::{Level, RecordMeta, RejectReason, Timestamp};
 
 /// Validates lines, reusing its buffers: no allocation after warm-up.
@@ -13,11 +14,12 @@ pub struct JsonScanner {
     buffers: Buffers,
     /// Empty between scans; only its allocation is kept.
     tape: Tape<'static>,
+    times: TimeReader,
 }
 
 impl Default for JsonScanner {
     fn default() -> Self {
-        Self { buffers: Buffers::new(4096), tape: Tape(Vec::with_capacity(1024)) }
+        Self { buffers: Buffers::new(4096), tape: Tape(Vec::with_capacity(1024)), times: TimeReader::default() }
     }
 }
 
@@ -34,7 +36,7 @@ impl JsonScanner {
         let mut tape = std::mem::replace(&mut self.tape, Tape(Vec::new())).reset();
         let parsed = simd_json::fill_tape_padded(padded, len, &mut self.buffers, &mut tape);
         let outcome = match parsed {
-            Ok(()) => meta(&tape.0).map(read).ok_or(RejectReason::NotAnObject),
+            Ok(()) => meta(&tape.0, &mut self.times).map(read).ok_or(RejectReason::NotAnObject),
             Err(_) => second_opinion(original).map(|()| read(RecordMeta::default())),
         };
         self.tape = tape.reset();
@@ -63,7 +65,7 @@ fn second_opinion(line: &[u8]) -> Result<(), RejectReason> {
 }
 
 /// Reads the top-level keys; none if the tape holds no object.
-fn meta<'a>(tape: &[Node<'a>]) -> Option<RecordMeta<'a>> {
+fn meta<'a>(tape: &[Node<'a>], times: &mut TimeReader) -> Option<RecordMeta<'a>> {
     let &Node::Object { len, .. } = tape.first()? else { return None };
     let mut meta = RecordMeta::default();
     let mut at = 1;
@@ -71,7 +73,7 @@ fn meta<'a>(tape: &[Node<'a>]) -> Option<RecordMeta<'a>> {
         let (Some(Node::String(key)), Some(value)) = (tape.get(at), tape.get(at + 1)) else { break };
         match key_kind(key) {
             Some(Key::Level) => meta.level = level(value),
-            Some(Key::Time) => meta.time = time(value),
+            Some(Key::Time) => meta.time = time(value, times),
             Some(Key::Service) => meta.service = text(value),
             None => {}
         }
@@ -112,9 +114,9 @@ fn level(value: &Node<'_>) -> Level {
     }
 }
 
-fn time(value: &Node<'_>) -> Option<Timestamp> {
+fn time(value: &Node<'_>, times: &mut TimeReader) -> Option<Timestamp> {
     match value {
-        Node::String(text) => Timestamp::parse(text),
+        Node::String(text) => times.parse(text),
         Node::Static(StaticNode::I64(number)) => Timestamp::from_epoch(*number),
         Node::Static(StaticNode::U64(number)) => i64::try_from(*number).ok().and_then(Timestamp::from_epoch),
         Node::Static(StaticNode::F64(number)) => Timestamp::from_epoch_seconds(*number),

@@ -65,6 +65,41 @@ impl Timestamp {
     }
 }
 
+/// Bytes of `2026-11-24T15:00:00`.
+const SECOND_BYTES: usize = 19;
+
+/// Reads times of which many begin alike: the lines of a busy sender share their second, and only the fraction is read anew.
+#[derive(Debug)]
+pub struct TimeReader {
+    /// The first [`SECOND_BYTES`] of the last time in the usual form.
+    second_text: [u8; SECOND_BYTES],
+    second_us: i64,
+}
+
+impl Default for TimeReader {
+    fn default() -> Self {
+        Self { second_text: *b"1970-01-01T00:00:00", second_us: 0 }
+    }
+}
+
+impl TimeReader {
+    /// Like [`Timestamp::parse`].
+    pub fn parse(&mut self, text: &str) -> Option<Timestamp> {
+        if let Some((second_text, rest)) = text.as_bytes().split_first_chunk::<SECOND_BYTES>() {
+            if *second_text == self.second_text
+                && let Some(micros) = parse_utc_fraction(rest)
+            {
+                return Some(Timestamp(self.second_us + micros));
+            }
+            if let Some(time) = parse_utc(text.as_bytes()) {
+                (self.second_text, self.second_us) = (*second_text, time.0 - time.0.rem_euclid(SECOND_US));
+                return Some(time);
+            }
+        }
+        Timestamp::parse(text)
+    }
+}
+
 fn put(digits: &mut [u8], mut number: u32) {
     for digit in digits.iter_mut().rev() {
         *digit = b'0' + (number % 10) as u8;
@@ -74,14 +109,8 @@ fn put(digits: &mut [u8], mut number: u32) {
 
 /// The usual form, `YYYY-MM-DDTHH:MM:SS` with or without a fraction, ending in `Z`.
 fn parse_utc(text: &[u8]) -> Option<Timestamp> {
-    let (head, tail) = text.split_at_checked(19)?;
-    if tail.last() != Some(&b'Z')
-        || head[4] != b'-'
-        || head[7] != b'-'
-        || !matches!(head[10], b'T' | b't' | b' ')
-        || head[13] != b':'
-        || head[16] != b':'
-    {
+    let (head, tail) = text.split_at_checked(SECOND_BYTES)?;
+    if head[4] != b'-' || head[7] != b'-' || !matches!(head[10], b'T' | b't' | b' ') || head[13] != b':' || head[16] != b':' {
         return None;
     }
     let (year, month, day) = (number(&head[0..4])?, number(&head[5..7])?, number(&head[8..10])?);
@@ -89,18 +118,21 @@ fn parse_utc(text: &[u8]) -> Option<Timestamp> {
     if !(1..=12).contains(&month) || day < 1 || days_in_month(year, month) < day || hour > 23 || minute > 59 || second > 59 {
         return None;
     }
-    let fraction = &tail[..tail.len() - 1];
-    let micros = match fraction.split_first() {
-        None => 0,
-        Some((b'.' | b',', digits)) if (1..=9).contains(&digits.len()) => {
-            let kept = &digits[..digits.len().min(6)];
-            number(&digits[kept.len()..])?;
-            number(kept)? * 10u32.pow(6 - kept.len() as u32)
-        }
-        Some(_) => return None,
-    };
+    let micros = parse_utc_fraction(tail)?;
     let seconds = days_from_civil(year, month, day) * DAY_S + i64::from(hour * 3_600 + minute * 60 + second);
-    Some(Timestamp(seconds * SECOND_US + i64::from(micros)))
+    Some(Timestamp(seconds * SECOND_US + micros))
+}
+
+/// What follows the second: a fraction of one to nine digits or none, and `Z`. In microseconds.
+fn parse_utc_fraction(tail: &[u8]) -> Option<i64> {
+    let (b'Z', fraction) = tail.split_last()? else { return None };
+    let Some((point, digits)) = fraction.split_first() else { return Some(0) };
+    if !matches!(point, b'.' | b',') || !(1..=9).contains(&digits.len()) {
+        return None;
+    }
+    let kept = &digits[..digits.len().min(6)];
+    number(&digits[kept.len()..])?;
+    Some(i64::from(number(kept)? * 10u32.pow(6 - kept.len() as u32)))
 }
 
 fn parse_general(text: &str) -> Option<Timestamp> {
@@ -176,6 +208,11 @@ mod tests {
         for (text, micros) in table {
             assert_eq!(Timestamp::parse(text), micros.map(Timestamp), "{text}");
         }
+        let mut reader = TimeReader::default();
+        for (text, micros) in table.iter().chain(table) {
+            assert_eq!(reader.parse(text), micros.map(Timestamp), "{text}");
+            assert_eq!(reader.parse(text), micros.map(Timestamp), "{text}, again");
+        }
     }
 
     proptest! {
@@ -188,6 +225,16 @@ mod tests {
             prop_assert_eq!(Timestamp::parse(&text), Some(Timestamp(micros)));
             if let Ok(theirs) = text.parse::<jiff::Timestamp>() {
                 prop_assert_eq!(theirs.as_microsecond(), micros);
+            }
+        }
+
+        #[test]
+        fn a_reader_reads_what_parse_reads(
+            texts in prop::collection::vec("2026-(02|11)-(2[4-9]|30)[T ]15:00:0[0-2]([.,][0-9]{1,10})?(Z|[+]01:00)?", 1..20),
+        ) {
+            let mut reader = TimeReader::default();
+            for text in texts {
+                prop_assert_eq!(reader.parse(&text), Timestamp::parse(&text), "{}", text);
             }
         }
 

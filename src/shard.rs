@@ -36,11 +36,14 @@ pub mod core;
 pub mod cutter;
 pub mod lane;
 
+mod blocking;
 mod connection;
 mod event;
 mod executor;
 mod listener;
+mod long_lines;
 mod stop;
+mod sync;
 mod tick;
 mod turn;
 mod writer;
@@ -51,7 +54,9 @@ use self::connection::Connection;
 use self::core::ShardCore;
 use self::event::Event;
 use self::lane::{Arrival, Lane};
+use self::long_lines::LongLines;
 use self::stop::Stop;
+use self::sync::Durability;
 use self::turn::Turn;
 
 pub use self::executor::{ShardStart, Shards, start};
@@ -105,34 +110,19 @@ pub struct Shard {
     work: Event,
     /// A writer has taken a batch.
     room: Event,
-    /// A batch has been written.
+    /// A batch has been written, or something has become durable.
     progress: Event,
     /// Every connection has ended: what is in the batches is all there will be.
     intake_ended: Cell<bool>,
-    /// Free places for unfinished long lines.
-    long_line_places: Cell<usize>,
-    long_line_freed: Event,
+    long_lines: LongLines,
     connections: Cell<usize>,
     connection_ended: Event,
-    /// Records written so far per stream, to compare with what the lanes have appended.
-    written_records: [Cell<u64>; Stream::COUNT],
-    /// Written bytes that are not durable yet, per stream.
-    unsynced: [RefCell<Unsynced>; Stream::COUNT],
-}
-
-/// What of an open segment is not durable.
-#[derive(Default)]
-struct Unsynced {
-    target: Option<SyncTarget>,
-    since_ns: u64,
-}
-
-impl Unsynced {
-    /// Hands the file out when its oldest unsynced byte has waited for `interval`; what is written from now on waits anew.
-    fn take_due(&mut self, now_ns: u64, interval: Duration) -> Option<SyncTarget> {
-        let due = self.since_ns + interval.as_nanos() as u64 <= now_ns;
-        if due { self.target.take() } else { None }
-    }
+    /// The writers have ended: what is written is all there will be.
+    writers_ended: Cell<bool>,
+    /// By stream.
+    durability: [Durability; Stream::COUNT],
+    /// Something may be due for a sync.
+    sync_due: Event,
 }
 
 impl Shard {
@@ -164,12 +154,12 @@ impl Shard {
             room: Event::default(),
             progress: Event::default(),
             intake_ended: Cell::new(false),
-            long_line_places: Cell::new(places),
-            long_line_freed: Event::default(),
+            long_lines: LongLines::new(places),
             connections: Cell::new(0),
             connection_ended: Event::default(),
-            written_records: Default::default(),
-            unsynced: Default::default(),
+            writers_ended: Cell::new(false),
+            durability: Default::default(),
+            sync_due: Event::default(),
             config,
         })
     }
@@ -189,6 +179,10 @@ impl Shard {
     fn connection_ended(&self) {
         self.connections.set(self.connections.get() - 1);
         self.connection_ended.notify();
+    }
+
+    fn durability(&self, stream: Stream) -> &Durability {
+        &self.durability[stream as usize]
     }
 
     fn counters(&self) -> &ShardCounters {
@@ -218,10 +212,10 @@ impl Shard {
     async fn all_written(&self) {
         for stream in Stream::ALL {
             let appended = self.core.borrow().lane(stream).appended_records();
-            let written = &self.written_records[stream as usize];
-            if written.get() < appended {
+            let durability = self.durability(stream);
+            if durability.written() < appended {
                 self.flush();
-                self.progress.wait_until(|| appended <= written.get()).await;
+                self.progress.wait_until(|| appended <= durability.written()).await;
             }
         }
     }
@@ -235,13 +229,9 @@ impl Shard {
         for stamp in batch.stamps() {
             latency.record(now_ns.saturating_sub(stamp.received_ns), stamp.records);
         }
-        let written = &self.written_records[stream as usize];
-        written.set(written.get() + counts.records);
+        self.durability(stream).on_written(counts.records, target, now_ns);
         self.progress.notify();
-        let mut unsynced = self.unsynced[stream as usize].borrow_mut();
-        if unsynced.target.is_none() {
-            *unsynced = Unsynced { target, since_ns: now_ns };
-        }
+        self.sync_due.notify();
     }
 
     /// Lets readers see how many lines have been taken in.
@@ -269,11 +259,6 @@ impl Shard {
                 }
             }
         });
-    }
-
-    /// The open segment is being sealed: its archive makes it durable.
-    fn sealed(&self, stream: Stream) {
-        *self.unsynced[stream as usize].borrow_mut() = Unsynced::default();
     }
 
     /// Tells the world that the disk is full, until the guard is dropped.

@@ -21,6 +21,7 @@ use crate::host::signals::{self, Signal};
 use crate::host::systemd::{self, LongStart, Watchdog};
 use crate::http::{self, HttpServer};
 use crate::limits::budget::{BudgetInputs, MemoryBudget};
+use crate::metrics::counters::Closed;
 use crate::metrics::{Phase, StoreSource, Telemetry, stdout};
 use crate::shard::balance::Balancer;
 use crate::shard::{self, ShardConfig, ShardStart, ShardStore, Shards};
@@ -184,12 +185,19 @@ impl Running {
             }
         }
         tracing::info!("shards stopped after {:.3} s: everything received is written and durable", begun.elapsed().as_secs_f64());
+        let cut_off: u64 = self.telemetry.shards.iter().map(|shard| shard.counters.connections_closed[Closed::CutOff as usize].get()).sum();
         let left = self.pool.drain(deadline.saturating_duration_since(Instant::now())).left;
         if let Ok(error) = failed.try_recv() {
             return Err(Failure::Storage(error));
         }
         if let Some(http) = self.http {
             http.stop();
+        }
+        if cut_off > 0 {
+            tracing::error!(
+                "the drain deadline passed before everything that {cut_off} connections had sent could be taken in; those lines are lost"
+            );
+            return Ok(Outcome::DrainDeadline);
         }
         if left > 0 {
             tracing::warn!("the drain deadline passed; {left} segments are archived at the next start");

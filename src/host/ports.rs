@@ -11,14 +11,18 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 use super::proc;
 
 /// Connections that may wait to be accepted, per socket. The kernel lowers it to `net.core.somaxconn`, 4096 by default: a shard that is busy for a moment should
 /// not make peers try again a second later.
 const ACCEPT_QUEUE_MAX: i32 = 4096;
+
+/// After how much silence a peer is asked whether it is still there; nine unanswered questions, 75 seconds apart by default, end its connection (tcp(7)).
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(120);
 
 /// Why an address can't be listened on, and what to do. One line.
 #[derive(Debug, thiserror::Error)]
@@ -135,6 +139,8 @@ fn bind(address: SocketAddr, sharing: Sharing) -> io::Result<Socket> {
     socket.set_reuse_address(true)?;
     if sharing == Sharing::Port {
         socket.set_reuse_port(true)?;
+        // Accepted connections inherit it: a peer that is gone without a word must not keep its place for ever.
+        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_AFTER))?;
     }
     socket.bind(&address.into())?;
     Ok(socket)

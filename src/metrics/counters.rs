@@ -21,11 +21,15 @@ pub enum Closed {
     Idle,
     /// The daemon stopped.
     Stopped,
+    /// The daemon stopped before everything could be taken in that the peer had sent.
+    CutOff,
+    /// Its unfinished line kept the others waiting for too long.
+    LongLine,
 }
 
 impl Closed {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 4] = [Self::ByPeer, Self::Reset, Self::Idle, Self::Stopped];
+    pub const ALL: [Self; 6] = [Self::ByPeer, Self::Reset, Self::Idle, Self::Stopped, Self::CutOff, Self::LongLine];
 
     /// The name in metrics.
     pub fn name(self) -> &'static str {
@@ -34,6 +38,8 @@ impl Closed {
             Self::Reset => "reset",
             Self::Idle => "idle",
             Self::Stopped => "stopped",
+            Self::CutOff => "cut_off",
+            Self::LongLine => "long_line",
         }
     }
 }

@@ -13,7 +13,7 @@ use glommio::net::TcpListener;
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement, PoolPlacement};
 
 use super::balance::Balancer;
-use super::{Shard, ShardConfig, ShardMessage, ShardStore, listener, tick, writer};
+use super::{Shard, ShardConfig, ShardMessage, ShardStore, listener, sync, tick, writer};
 use crate::limits::{EXECUTOR_IO_BYTES, INBOX_MESSAGES};
 use crate::metrics::Telemetry;
 use crate::store::error::StorageError;
@@ -23,8 +23,8 @@ use crate::store::open::SegmentWriter;
 /// How late a busy shard may notice wake-ups from other threads, timers and its own completions.
 const PREEMPT: Duration = Duration::from_millis(2);
 
-/// Helper threads per shard: one writes, one syncs beside it.
-const HELPER_THREADS: usize = 2;
+/// Helper threads per shard: one for each stream's writer, and one that syncs beside them.
+const HELPER_THREADS: usize = Stream::COUNT + 1;
 
 /// What one shard starts with.
 pub struct ShardStart {
@@ -119,18 +119,10 @@ async fn run(
         glommio::spawn_local(listener::accept_all(shard.clone(), listener, shards.clone())).detach();
     }
     drop(shards); // the inbox closes when the last listener of all shards has ended
-    let ticking = glommio::spawn_local(tick::tick(shard.clone(), failures.clone())).detach();
-    let writers = Stream::ALL.into_iter().zip(files).map(|(stream, file)| {
-        let (shard, failures) = (shard.clone(), failures.clone());
-        let written = async move {
-            if let Err(error) = writer::write_all(shard, stream, file).await {
-                let _ = failures.send(error);
-                std::future::pending::<()>().await; // nothing more is written or acknowledged; the process is about to exit
-            }
-        };
-        glommio::spawn_local(written).detach()
-    });
-    let writers: Vec<_> = writers.collect();
+    let ticking = glommio::spawn_local(tick::tick(shard.clone())).detach();
+    let writers = Stream::ALL.into_iter().zip(files);
+    let writers: Vec<_> = writers.map(|(stream, file)| spawn_storing(&failures, writer::write_all(shard.clone(), stream, file))).collect();
+    let syncing = spawn_storing(&failures, sync::sync_all(shard.clone()));
 
     while let Ok(message) = inbox.recv().await {
         match message {
@@ -144,8 +136,26 @@ async fn run(
     for writer in writers {
         writer.await;
     }
+    shard.writers_ended.set(true);
+    shard.sync_due.notify();
+    syncing.await;
     ticking.cancel();
     tick::publish(&shard);
+}
+
+/// Spawns a task that stores lines. After a failure it never ends: nothing more is written or acknowledged, and the process is about to exit.
+fn spawn_storing(
+    failures: &crossbeam_channel::Sender<StorageError>,
+    storing: impl Future<Output = Result<(), StorageError>> + 'static,
+) -> glommio::task::JoinHandle<()> {
+    let failures = failures.clone();
+    let reported = async move {
+        if let Err(error) = storing.await {
+            let _ = failures.send(error);
+            std::future::pending::<()>().await;
+        }
+    };
+    glommio::spawn_local(reported).detach()
 }
 
 impl Shards {

@@ -1,9 +1,9 @@
-//! What a shard does by the clock: publish its numbers, end aged segments, sync what has waited long enough.
+//! What a shard does by the clock: publish its numbers, end aged segments, look whether something has waited long enough for a sync. Nothing here waits for the disk,
+//! so a shard that ticks is alive, however slow its disk.
 
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::store::error::StorageError;
 use crate::store::name::Stream;
 
 use super::Shard;
@@ -12,16 +12,13 @@ use super::Shard;
 const TICK: Duration = Duration::from_millis(100);
 
 /// Ticks until the shard ends.
-pub(super) async fn tick(shard: Rc<Shard>, failures: crossbeam_channel::Sender<StorageError>) {
+pub(super) async fn tick(shard: Rc<Shard>) {
     loop {
         glommio::timer::sleep(TICK).await;
         shard.counters().ticks.add(1);
         publish(&shard);
         end_aged_segments(&shard);
-        if let Err(error) = sync_waiting(&shard).await {
-            let _ = failures.send(error);
-            return;
-        }
+        shard.sync_due.notify();
     }
 }
 
@@ -42,16 +39,4 @@ fn end_aged_segments(shard: &Shard) {
     if ended {
         shard.work.notify();
     }
-}
-
-/// Syncs the open segments whose bytes have waited for `--sync-interval`. One that fills first is sealed, and its archive makes it durable.
-async fn sync_waiting(shard: &Rc<Shard>) -> Result<(), StorageError> {
-    for stream in Stream::ALL {
-        let Some(target) = shard.unsynced[stream as usize].borrow_mut().take_due(shard.clock.now_ns(), shard.config.sync_interval) else {
-            continue;
-        };
-        glommio::executor().spawn_blocking(move || target.sync()).await?;
-        shard.counters().syncs.add(1);
-    }
-    Ok(())
 }

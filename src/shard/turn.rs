@@ -4,7 +4,9 @@
 //! others wait behind it, unread: that is the back-pressure, and the reason why received bytes cost one buffer per shard and not one per connection. The
 //! buffer stays in the cache, and an idle connection has none.
 //!
-//! Invariant: the buffer is either here or in exactly one [`Received`].
+//! Who gives the buffer back hands it to the first in the queue, so that nobody who has bytes to receive is passed by, however busy the others are.
+//!
+//! Invariant: the buffer is here, in exactly one [`Place`], or in exactly one [`Received`].
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -24,17 +26,21 @@ pub(super) struct Turn {
     queue: RefCell<VecDeque<Rc<Place>>>,
 }
 
-/// A connection's place in the queue: queued at most once, whatever how often it is polled.
+/// A connection's place in the queue.
 #[derive(Default)]
 pub(super) struct Place {
+    /// Set while it is in the queue.
     waker: RefCell<Option<Waker>>,
-    queued: Cell<bool>,
+    /// The buffer, when its turn has come and it has not looked yet.
+    granted: RefCell<Option<Box<[u8]>>>,
+    has_waited: Cell<bool>,
 }
 
 impl Place {
-    /// Gives the place up, so that the turn passes it by.
-    pub(super) fn leave(&self) {
-        self.waker.take();
+    /// Whether the connection has waited for its turn since this was last asked, or waits now: it may have bytes that nobody has looked at.
+    pub(super) fn take_has_waited(&self) -> bool {
+        let waits = self.waker.borrow().is_some() || self.granted.borrow().is_some();
+        self.has_waited.replace(false) || waits
     }
 }
 
@@ -60,14 +66,14 @@ impl Turn {
         window: usize,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Received>> {
-        let Some(mut buffer) = self.buffer.borrow_mut().take() else {
-            place.waker.replace(Some(cx.waker().clone()));
-            if !place.queued.replace(true) {
+        let granted = place.granted.borrow_mut().take();
+        let Some(mut buffer) = granted.or_else(|| self.buffer.borrow_mut().take()) else {
+            place.has_waited.set(true);
+            if place.waker.replace(Some(cx.waker().clone())).is_none() {
                 self.queue.borrow_mut().push_back(place.clone());
             }
             return Poll::Pending;
         };
-        place.waker.take();
         let outcome = Pin::new(stream).poll_read(cx, &mut buffer[..window.min(RECEIVE_BYTES)]);
         let mut received = Received { turn: self.clone(), buffer: Some(buffer), len: 0 };
         match outcome {
@@ -80,18 +86,27 @@ impl Turn {
         }
     }
 
-    /// Wakes the next in the queue. One that finds nothing to receive gives the turn back and so wakes the one behind it.
-    fn pass_on(&self) {
+    /// Gives a place up: it waits for no turn any more, and passes on the one that it has not used.
+    pub(super) fn leave(&self, place: &Place) {
+        place.waker.take();
+        let granted = place.granted.borrow_mut().take();
+        if let Some(buffer) = granted {
+            self.pass_on(buffer);
+        }
+    }
+
+    /// Hands the buffer to the next in the queue. One that finds nothing to receive hands it to the one behind.
+    fn pass_on(&self, buffer: Box<[u8]>) {
         loop {
             let next = self.queue.borrow_mut().pop_front();
-            let Some(place) = next else { return };
-            place.queued.set(false);
-            // Without a waker it had its turn meanwhile, or its connection is gone.
+            let Some(place) = next else { break };
+            // Without a waker it has left.
             if let Some(waker) = place.waker.take() {
-                waker.wake();
-                return;
+                *place.granted.borrow_mut() = Some(buffer);
+                return waker.wake();
             }
         }
+        *self.buffer.borrow_mut() = Some(buffer);
     }
 }
 
@@ -110,7 +125,58 @@ impl Received {
 
 impl Drop for Received {
     fn drop(&mut self) {
-        *self.turn.buffer.borrow_mut() = self.buffer.take();
-        self.turn.pass_on();
+        if let Some(buffer) = self.buffer.take() {
+            self.turn.pass_on(buffer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    /// A stream that always has `bytes`, or nothing.
+    struct Source(usize);
+
+    impl AsyncRead for Source {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+            if self.0 == 0 { Poll::Pending } else { Poll::Ready(Ok(self.0.min(buffer.len()))) }
+        }
+    }
+
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn the_buffer_goes_to_the_first_in_the_queue() {
+        let turn = Turn::new();
+        let woken = Arc::new(Woken(AtomicUsize::new(0)));
+        let waker = Waker::from(woken.clone());
+        let cx = &mut Context::from_waker(&waker);
+        let (first, second, third) = (Rc::new(Place::default()), Rc::new(Place::default()), Rc::new(Place::default()));
+        let receive = |place: &Rc<Place>, bytes, cx: &mut Context<'_>| match turn.poll_receive(place, &mut Source(bytes), 100, cx) {
+            Poll::Ready(received) => Some(received.unwrap()),
+            Poll::Pending => None,
+        };
+        let received = receive(&first, 7, cx).expect("the buffer is free");
+        assert_eq!(received.len(), 7);
+        assert!(receive(&second, 7, cx).is_none() && receive(&second, 7, cx).is_none() && receive(&third, 7, cx).is_none());
+        assert!(second.take_has_waited());
+        drop(received);
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        assert!(receive(&first, 7, cx).is_none(), "the second's turn has come");
+        assert!(receive(&second, 0, cx).is_none(), "it has nothing to receive, and passes the turn on");
+        assert_eq!(woken.0.load(Ordering::Relaxed), 2);
+        assert!(!second.take_has_waited() || !second.take_has_waited());
+        turn.leave(&third);
+        assert_eq!(receive(&first, 7, cx).expect("the third has left").len(), 7);
     }
 }

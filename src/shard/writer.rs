@@ -16,11 +16,12 @@ use crate::store::open::SegmentWriter;
 
 use super::Shard;
 use super::batch::{Batch, SegmentEnd};
+use super::blocking::blocking;
 
 /// How often a write is tried again while the disk is full.
 const FULL_RETRY: Duration = Duration::from_millis(500);
 
-/// Writes the batches of `stream` until the shard's intake has ended and everything is written; then makes the open segment durable.
+/// Writes the batches of `stream` until the shard's intake has ended and everything is written.
 pub(super) async fn write_all(shard: Rc<Shard>, stream: Stream, mut file: SegmentWriter) -> Result<(), StorageError> {
     let mut spare = Batch::default();
     while let Some(mut batch) = next_batch(&shard, stream, &mut spare).await {
@@ -37,16 +38,13 @@ pub(super) async fn write_all(shard: Rc<Shard>, stream: Stream, mut file: Segmen
             shard.written(stream, &batch, file.sync_target());
         }
         if let Some(end) = end {
-            shard.sealed(stream);
+            shard.durability(stream).on_seal();
             file = seal(&shard, file, end).await?;
         }
         batch.clear();
         spare = batch;
     }
-    match file.sync_target() {
-        Some(target) => glommio::executor().spawn_blocking(move || target.sync()).await,
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// The next batch to write, in exchange for the spare one; none once the intake has ended and everything is written.
@@ -85,12 +83,11 @@ async fn until_not_full<S: Send + 'static, T: Send + 'static>(
     let mut paused = None;
     loop {
         let outcome;
-        (state, outcome) = glommio::executor()
-            .spawn_blocking(move || {
-                let outcome = operation(&mut state);
-                (state, outcome)
-            })
-            .await;
+        (state, outcome) = blocking(move || {
+            let outcome = operation(&mut state);
+            (state, outcome)
+        })
+        .await?;
         match outcome {
             Ok(done) => return Ok((state, done)),
             Err(error) if error.is_full() => {

@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::disk::{Disk, DiskFile};
@@ -28,6 +29,8 @@ struct OpenFile {
     file: Arc<DiskFile>,
     /// Bytes written, all of them whole lines between two appends.
     len: u64,
+    /// Whether a power cut would leave the file its name.
+    has_durable_name: Arc<AtomicBool>,
 }
 
 /// An open segment that may be made durable from another thread while it is written.
@@ -36,6 +39,7 @@ pub struct SyncTarget {
     disk: Disk,
     dir: PathBuf,
     file: Arc<DiskFile>,
+    has_durable_name: Arc<AtomicBool>,
 }
 
 impl SegmentWriter {
@@ -47,7 +51,7 @@ impl SegmentWriter {
 
     /// Goes on with the open segment that a former process left, `len` bytes of whole lines.
     pub fn resume(&mut self, file: DiskFile, len: u64, permit: RawPermit) {
-        self.open = Some(OpenFile { file: Arc::new(file), len });
+        self.open = Some(OpenFile { file: Arc::new(file), len, has_durable_name: Arc::default() });
         self.permit = Some(permit);
     }
 
@@ -79,7 +83,7 @@ impl SegmentWriter {
         if self.open.is_none() {
             // Recovery has resumed, sealed or removed what was there; anything else is not ours to empty.
             let file = Arc::new(self.disk.create_new(&self.open_path)?);
-            self.open = Some(OpenFile { file, len: 0 });
+            self.open = Some(OpenFile { file, len: 0, has_durable_name: Arc::default() });
         }
         let open = self.open.as_mut().expect("opened above");
         let before = *done;
@@ -102,7 +106,12 @@ impl SegmentWriter {
     /// What to sync so that everything appended so far is durable.
     pub fn sync_target(&self) -> Option<SyncTarget> {
         let open = self.open.as_ref()?;
-        Some(SyncTarget { disk: self.disk.clone(), dir: self.dir.clone(), file: open.file.clone() })
+        Some(SyncTarget {
+            disk: self.disk.clone(),
+            dir: self.dir.clone(),
+            file: open.file.clone(),
+            has_durable_name: open.has_durable_name.clone(),
+        })
     }
 }
 
@@ -110,7 +119,11 @@ impl SyncTarget {
     /// Makes what has been written durable, and the file's name with it. Never retried: after a failure nothing is known about the bytes.
     pub fn sync(&self) -> Result<(), StorageError> {
         self.file.fdatasync()?;
-        self.disk.sync_dir(&self.dir)
+        if !self.has_durable_name.load(Ordering::Relaxed) {
+            self.disk.sync_dir(&self.dir)?;
+            self.has_durable_name.store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod harness;
 
+mod back_pressure;
 mod balance;
 mod http;
 mod intake;

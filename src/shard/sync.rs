@@ -1,0 +1,124 @@
+//! Makes written records durable: group commit where somebody waits, `--sync-interval` where nobody does.
+//!
+//! One task per shard, and so one fdatasync at a time: it covers everything that was written before it began, however many wait for it. A segment that is sealed
+//! before its bytes were synced is not synced raw at all, unless somebody waits for one of its records: its archive makes it durable.
+//!
+//! Invariant: durable <= written, both in records since the start. Every record up to `durable` that somebody waits for is durable.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::store::error::StorageError;
+use crate::store::name::Stream;
+use crate::store::open::SyncTarget;
+
+use super::Shard;
+use super::blocking::blocking;
+
+/// What of one stream is written, and what of it is durable.
+#[derive(Default)]
+pub(super) struct Durability {
+    written: Cell<u64>,
+    durable: Cell<u64>,
+    /// The last record that somebody waits for.
+    wanted: Cell<u64>,
+    unsynced: RefCell<Unsynced>,
+}
+
+/// The files that hold what is not durable.
+#[derive(Default)]
+struct Unsynced {
+    /// Sealed before they were synced, although somebody waits.
+    sealed: VecDeque<SyncTarget>,
+    open: Option<SyncTarget>,
+    /// When the oldest byte of them was written, in monotonic nanoseconds.
+    since_ns: u64,
+}
+
+impl Durability {
+    /// Records written since the start.
+    pub(super) fn written(&self) -> u64 {
+        self.written.get()
+    }
+
+    /// A batch of `records` was written to `target`.
+    pub(super) fn on_written(&self, records: u64, target: Option<SyncTarget>, now_ns: u64) {
+        self.written.set(self.written.get() + records);
+        let mut unsynced = self.unsynced.borrow_mut();
+        if unsynced.open.is_none() {
+            if unsynced.sealed.is_empty() {
+                unsynced.since_ns = now_ns;
+            }
+            unsynced.open = target;
+        }
+    }
+
+    /// The open segment is being sealed.
+    pub(super) fn on_seal(&self) {
+        let mut unsynced = self.unsynced.borrow_mut();
+        let open = unsynced.open.take();
+        if self.is_waited_for() {
+            unsynced.sealed.extend(open);
+        }
+    }
+
+    fn is_waited_for(&self) -> bool {
+        self.durable.get() < self.wanted.get()
+    }
+
+    /// Whether a sync would make something durable that somebody waits for, or that has waited for `interval`.
+    fn is_due(&self, now_ns: u64, interval: Duration) -> bool {
+        let unsynced = self.unsynced.borrow();
+        let has_bytes = unsynced.open.is_some() || !unsynced.sealed.is_empty();
+        let is_old = || unsynced.since_ns + interval.as_nanos() as u64 <= now_ns;
+        has_bytes && (self.is_waited_for() || is_old())
+    }
+
+    /// What to sync now, and up to which record that makes everything durable. What is written from now on waits anew.
+    fn take(&self) -> (Vec<SyncTarget>, u64) {
+        let mut unsynced = self.unsynced.borrow_mut();
+        let mut targets: Vec<SyncTarget> = unsynced.sealed.drain(..).collect();
+        targets.extend(unsynced.open.take());
+        (targets, self.written.get())
+    }
+
+    fn on_durable(&self, upto: u64) {
+        assert!(self.durable.get() <= upto && upto <= self.written.get());
+        self.durable.set(upto);
+    }
+}
+
+/// Syncs until the writers have ended, and then what they left.
+pub(super) async fn sync_all(shard: Rc<Shard>) -> Result<(), StorageError> {
+    while !shard.writers_ended.get() {
+        shard.sync_due.wait_until(|| shard.writers_ended.get() || is_due(&shard)).await;
+        for stream in Stream::ALL {
+            if shard.durability(stream).is_due(shard.clock.now_ns(), shard.config.sync_interval) {
+                sync(&shard, stream).await?;
+            }
+        }
+    }
+    for stream in Stream::ALL {
+        sync(&shard, stream).await?;
+    }
+    Ok(())
+}
+
+fn is_due(shard: &Shard) -> bool {
+    let now_ns = shard.clock.now_ns();
+    Stream::ALL.iter().any(|stream| shard.durability(*stream).is_due(now_ns, shard.config.sync_interval))
+}
+
+async fn sync(shard: &Rc<Shard>, stream: Stream) -> Result<(), StorageError> {
+    let (targets, upto) = shard.durability(stream).take();
+    if targets.is_empty() {
+        return Ok(());
+    }
+    blocking(move || targets.iter().try_for_each(SyncTarget::sync)).await??;
+    shard.durability(stream).on_durable(upto);
+    shard.counters().syncs.add(1);
+    shard.progress.notify();
+    Ok(())
+}

@@ -12,9 +12,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::limits;
+use crate::record::Protocol;
 use crate::record::detect::Format;
 use crate::store::level::LevelChoice;
 use crate::store::name::Codec;
+use crate::store::policy::Ack;
 
 pub use settings::{Settings, Word};
 
@@ -88,8 +90,8 @@ pub struct Resolved {
 /// Everything the daemon is told, resolved and validated.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where lines are taken in over TCP.
-    pub listen: Vec<SocketAddr>,
+    /// Where lines are taken in, and how they come.
+    pub listen: Vec<(Protocol, SocketAddr)>,
     /// Where HTTP is served.
     pub http: Option<SocketAddr>,
     /// How many shards.
@@ -122,6 +124,8 @@ pub struct Config {
     pub compress_cores: Vec<usize>,
     /// Raw segments on disk at once.
     pub raw_segments: usize,
+    /// When an acknowledgement may be sent.
+    pub ack: Ack,
     /// How long written bytes may wait to be made durable when their segment does not fill.
     pub sync_interval: Duration,
     /// Every setting, in the order of the reference.
@@ -159,6 +163,7 @@ impl Config {
         let compress_cores = from.one("store.compress_cores", "off", |text| parse::cores(text, cores))?;
         let (raw_min, raw_auto) = limits::raw_segments(shards, compress_threads);
         let raw_segments = from.one("store.raw_segments", "auto", |text| parse::count_or_auto(text, raw_auto, raw_min, 100_000))?;
+        let ack = from.one("store.ack", "synced", parse::ack)?;
         let sync_interval = from.one("store.sync_interval", "1s", |text| parse::duration(text, Duration::from_millis(10)))?;
         Ok(Self {
             listen,
@@ -178,6 +183,7 @@ impl Config {
             compress_threads,
             compress_cores,
             raw_segments,
+            ack,
             sync_interval,
             resolved: from.resolved,
         })
@@ -242,7 +248,7 @@ mod tests {
     #[test]
     fn defaults() {
         let config = load("", &[]).unwrap();
-        assert_eq!(config.listen, ["127.0.0.1:7171".parse().unwrap()]);
+        assert_eq!(config.listen, [(Protocol::Tcp, "127.0.0.1:7171".parse().unwrap())]);
         assert_eq!((config.shards, config.rotate_size, config.line_max), (2, 5_000_000, 1 << 20));
         assert_eq!(config.compression, Some(Codec::Gzip));
         assert!(config.resolved.iter().all(|setting| setting.source == Source::Default));
@@ -250,9 +256,9 @@ mod tests {
 
     #[test]
     fn flags_win_over_the_file() {
-        let toml = "[server]\nlisten = ['0.0.0.0:1', 'tcp://[::1]:2']\nshards = 1\n[store]\nrotate_size = '5MiB'\ncompression = 'zstd'\n";
+        let toml = "[server]\nlisten = ['0.0.0.0:1', 'relp://[::1]:2']\nshards = 1\n[store]\nrotate_size = '5MiB'\ncompression = 'zstd'\n";
         let config = load(toml, &["--rotate-size", "7kB", "--shards", "auto"]).unwrap();
-        assert_eq!(config.listen.len(), 2);
+        assert_eq!(config.listen.iter().map(|(protocol, _)| *protocol).collect::<Vec<_>>(), [Protocol::Tcp, Protocol::Relp]);
         assert_eq!((config.shards, config.rotate_size, config.compression), (2, 7_000, Some(Codec::Zstd)));
         let source = |key: &str| config.resolved.iter().find(|setting| setting.key == key).unwrap().source;
         assert_eq!(source("store.rotate_size"), Source::Flag);

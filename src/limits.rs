@@ -62,6 +62,11 @@ pub const EXECUTOR_IO_BYTES: usize = 64 * KIB;
 /// The shortest `--metrics-interval`: shards publish ten times per second, and a faster print would show zeros between.
 pub const METRICS_INTERVAL_MIN: Duration = Duration::from_millis(50);
 
+/// What is received at once of a RELP connection: several windows of a usual client (rsyslog's is 128 frames), and few enough frames to have room for the answers.
+pub const RELP_RECEIVE_BYTES: usize = 64 * KIB;
+/// The most frames in that: none is shorter than `1 syslog 0` and its newline.
+pub const RELP_RECEIVE_FRAMES_MAX: usize = RELP_RECEIVE_BYTES / 11 + 1;
+
 /// HTTP connections at once; more wait to be accepted.
 pub const HTTP_CONNECTIONS_MAX: usize = 256;
 /// HTTP requests that are worked on at once; more are told to come back.
@@ -107,4 +112,5 @@ pub const DISK_FULL_RETRY_MS_MAX: u64 = 2_000;
 const _: () = assert!(RECEIVE_BYTES <= BATCH_BYTES);
 const _: () = assert!(PARTIAL_SMALL_BYTES < RECEIVE_BYTES);
 const _: () = assert!(LINE_MAX_BYTES_MAX < u32::MAX as usize);
+const _: () = assert!(2 * RELP_RECEIVE_FRAMES_MAX <= RELP_WINDOW_FRAMES_MAX);
 const _: () = assert!(BLOCK_BYTES <= BLOCK_DECODED_BYTES_MAX);

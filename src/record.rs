@@ -28,6 +28,25 @@ pub struct RecordMeta<'a> {
     pub service: Option<&'a str>,
 }
 
+/// How lines come over a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// One after the other, each with its end.
+    Tcp,
+    /// In frames that are answered.
+    Relp,
+}
+
+impl Protocol {
+    /// The scheme of `--listen`, and the name in the `ready` line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Relp => "relp",
+        }
+    }
+}
+
 /// Why a line was not accepted. A fixed list: each is a counter and a value of the `rejected` stream's `reason`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]

@@ -5,7 +5,7 @@
 //! anyone may read.
 //!
 //! ```text
-//! listener -> (balance) -> connection -> core -> lane -> writer -> open segment -> pool
+//! listener -> (balance) -> connection | relp -> core -> lane -> writer -> open segment -> pool
 //! ```
 //!
 //! glommio is imported only here and below, so that the runtime could be replaced by touching these files.
@@ -18,16 +18,17 @@ use std::time::{Duration, Instant, SystemTime};
 use glommio::net::AcceptedTcpStream;
 
 use crate::limits::PARTIAL_SHARED_BYTES;
-use crate::metrics::counters::{Pause, PauseGuard, ShardCounters};
+use crate::metrics::counters::{Closed, Pause, PauseGuard, ShardCounters};
 use crate::metrics::latency::LatencyRecorder;
 use crate::metrics::{ShardMetrics, Telemetry};
-use crate::record::Timestamp;
 use crate::record::detect::Format;
+use crate::record::relp::Due;
+use crate::record::{Protocol, Timestamp};
 use crate::store::error::StorageError;
 use crate::store::name::Stream;
 use crate::store::open::SyncTarget;
 use crate::store::permits::RawPermits;
-use crate::store::policy::RotationPolicy;
+use crate::store::policy::{Ack, RotationPolicy};
 use crate::store::pool::PoolHandle;
 
 pub mod balance;
@@ -40,8 +41,10 @@ mod blocking;
 mod connection;
 mod event;
 mod executor;
+mod intake;
 mod listener;
 mod long_lines;
+mod relp;
 mod stop;
 mod sync;
 mod tick;
@@ -55,6 +58,7 @@ use self::core::ShardCore;
 use self::event::Event;
 use self::lane::{Arrival, Lane};
 use self::long_lines::LongLines;
+use self::relp::RelpConnection;
 use self::stop::Stop;
 use self::sync::Durability;
 use self::turn::Turn;
@@ -64,7 +68,7 @@ pub use self::executor::{ShardStart, Shards, start};
 /// What a shard is told by other threads.
 pub enum ShardMessage {
     /// Serve this connection.
-    Serve(AcceptedTcpStream, Slot),
+    Serve(Protocol, AcceptedTcpStream, Slot),
     /// Stop taking connections; go on receiving until peers are quiet, but not beyond this moment.
     Stop(Instant),
 }
@@ -80,6 +84,8 @@ pub struct ShardConfig {
     pub rotation: RotationPolicy,
     /// After how long without a byte a connection is closed.
     pub idle_timeout: Option<Duration>,
+    /// When an acknowledgement may be sent.
+    pub ack: Ack,
     /// How long written bytes may wait to be made durable when their segment does not fill.
     pub sync_interval: Duration,
 }
@@ -165,7 +171,7 @@ impl Shard {
     }
 
     /// Serves an accepted socket on this shard.
-    fn open_connection(self: &Rc<Self>, socket: AcceptedTcpStream, slot: Slot) {
+    fn open_connection(self: &Rc<Self>, protocol: Protocol, socket: AcceptedTcpStream, slot: Slot) {
         let stream = socket.bind_to_executor();
         let peer = stream.peer_addr().map_or_else(|_| "unknown".to_owned(), |peer| peer.to_string());
         if let Err(error) = stream.set_read_timeout(self.config.idle_timeout) {
@@ -173,7 +179,38 @@ impl Shard {
         }
         self.counters().connections_opened.add(1);
         self.connections.set(self.connections.get() + 1);
-        glommio::spawn_local(Connection::new(self.clone(), stream, peer, slot).serve()).detach();
+        match protocol {
+            Protocol::Tcp => self.spawn_serving(slot, Connection::new(self.clone(), stream, peer).serve()),
+            Protocol::Relp => self.spawn_serving(slot, RelpConnection::new(self.clone(), stream, peer).serve()),
+        }
+    }
+
+    fn spawn_serving(self: &Rc<Self>, slot: Slot, serving: impl Future<Output = Closed> + 'static) {
+        let shard = self.clone();
+        let counted = async move {
+            let closed = serving.await;
+            shard.counters().connections_closed[closed as usize].add(1);
+            drop(slot);
+            shard.connection_ended();
+        };
+        glommio::spawn_local(counted).detach();
+    }
+
+    /// Has `due` made safe soon: somebody waits for it.
+    fn want(&self, due: Due) {
+        if self.config.ack == Ack::Synced {
+            self.durability[usize::from(due.stream)].want(due.record);
+        }
+    }
+
+    /// Whether a record may be acknowledged.
+    fn is_safe(&self, due: Due) -> bool {
+        let durability = &self.durability[usize::from(due.stream)];
+        due.record
+            <= match self.config.ack {
+                Ack::Written => durability.written(),
+                Ack::Synced => durability.durable(),
+            }
     }
 
     fn connection_ended(&self) {

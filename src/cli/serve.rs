@@ -23,6 +23,7 @@ use crate::http::{self, HttpServer};
 use crate::limits::budget::{BudgetInputs, MemoryBudget};
 use crate::metrics::counters::Closed;
 use crate::metrics::{Phase, StoreSource, Telemetry, stdout};
+use crate::record::Protocol;
 use crate::shard::balance::Balancer;
 use crate::shard::{self, ShardConfig, ShardStart, ShardStore, Shards};
 use crate::store::disk::Disk;
@@ -67,7 +68,7 @@ pub fn preflight(config: &Config) -> Result<(), Failure> {
         shards: config.shards,
         connections_max: config.max_connections,
         compress_threads: config.compress_threads,
-        listen: config.listen.clone(),
+        listen: config.listen.iter().map(|(_, address)| *address).collect(),
         http: config.http,
         data_dir: config.data_dir.clone(),
     };
@@ -130,21 +131,26 @@ impl Running {
             line_bytes_max: config.line_max,
             rotation: RotationPolicy { bytes_max: config.rotate_size, age_ms_max: config.rotate_age.as_millis() as u64 },
             idle_timeout: config.idle_timeout,
+            ack: config.ack,
             sync_interval: config.sync_interval,
         };
         let store = ShardStore { permits, pool: pool.handle() };
         let balancer = Balancer::new(config.shards, config.max_connections);
         // Every shard binds the same ports; where port 0 let the kernel pick one, the reservation keeps it until all of them listen.
-        let reserved: Vec<Reservation> =
-            config.listen.iter().map(|addr| Reservation::take(*addr)).collect::<Result<_, _>>().map_err(Failure::refused)?;
+        let reserve =
+            |(protocol, address): &(Protocol, SocketAddr)| Reservation::take(*address).map(|reservation| (*protocol, reservation));
+        let reserved: Vec<(Protocol, Reservation)> =
+            config.listen.iter().map(reserve).collect::<Result<_, _>>().map_err(Failure::refused)?;
         let start = |(id, files)| {
-            let listeners = reserved.iter().map(Reservation::listen).collect::<Result<_, _>>().map_err(Failure::refused)?;
+            let listen = |(protocol, reservation): &(Protocol, Reservation)| reservation.listen().map(|listener| (*protocol, listener));
+            let listeners = reserved.iter().map(listen).collect::<Result<_, _>>().map_err(Failure::refused)?;
             Ok(ShardStart { core: cores.get(id).copied(), listeners, files })
         };
         let starts = recovered.writers.into_iter().enumerate().map(start).collect::<Result<_, Failure>>()?;
         let shards = shard::start(&shard_config, &store, &balancer, &telemetry, failures, starts)
             .map_err(|error| Failure::refused(format_args!("{error:#}")))?;
-        let listen: Vec<SocketAddr> = reserved.iter().map(Reservation::address).collect();
+        let listen: Vec<(Protocol, SocketAddr)> =
+            reserved.iter().map(|(protocol, reservation)| (*protocol, reservation.address())).collect();
         telemetry.set_phase(Phase::Running);
         stdout::print(&(stdout::ready_line(&listen, http.as_ref().map(|http| http.addr)) + "\n"));
         stdout::start(telemetry.clone(), config.metrics_interval).map_err(broken)?;

@@ -3,9 +3,11 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
+use crate::record::Protocol;
 use crate::record::detect::Format;
 use crate::store::level::LevelChoice;
 use crate::store::name::Codec;
+use crate::store::policy::Ack;
 
 /// Bytes: `5MB` is 5,000,000, `5MiB` is 5,242,880.
 pub(super) fn size(text: &str, min: u64, max: u64) -> Result<u64, String> {
@@ -27,14 +29,23 @@ pub(super) fn duration_or_off(text: &str) -> Result<Option<Duration>, String> {
     duration(text, Duration::from_millis(1)).map(Some).map_err(|expected| expected + ", or off")
 }
 
-/// `tcp://HOST:PORT` or `HOST:PORT`.
-pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
-    let address = match text.split_once("://") {
-        Some(("tcp", address)) => address,
-        Some((scheme, _)) => return Err(format!("expected tcp://HOST:PORT; {scheme}:// is not supported")),
-        None => text,
+/// `tcp://HOST:PORT`, `relp://HOST:PORT`, or `HOST:PORT` for TCP.
+pub(super) fn listen(text: &str) -> Result<(Protocol, SocketAddr), String> {
+    let (protocol, address) = match text.split_once("://") {
+        Some(("tcp", address)) => (Protocol::Tcp, address),
+        Some(("relp", address)) => (Protocol::Relp, address),
+        Some((scheme, _)) => return Err(format!("expected tcp://HOST:PORT or relp://HOST:PORT; {scheme}:// is not supported")),
+        None => (Protocol::Tcp, text),
     };
-    self::address(address)
+    Ok((protocol, self::address(address)?))
+}
+
+pub(super) fn ack(text: &str) -> Result<Ack, String> {
+    match text {
+        "written" => Ok(Ack::Written),
+        "synced" => Ok(Ack::Synced),
+        _ => Err("expected written or synced".to_owned()),
+    }
 }
 
 pub(super) fn address_or_off(text: &str) -> Result<Option<SocketAddr>, String> {
@@ -123,9 +134,10 @@ mod tests {
 
     #[test]
     fn addresses() {
-        assert_eq!(listen("tcp://127.0.0.1:0"), Ok("127.0.0.1:0".parse().unwrap()));
-        assert_eq!(listen("[::1]:5"), Ok("[::1]:5".parse().unwrap()));
-        assert!(listen("relp://127.0.0.1:1").is_err() && listen("127.0.0.1").is_err() && listen("127.0.0.1:99999").is_err());
+        assert_eq!(listen("tcp://127.0.0.1:0"), Ok((Protocol::Tcp, "127.0.0.1:0".parse().unwrap())));
+        assert_eq!(listen("relp://127.0.0.1:20514"), Ok((Protocol::Relp, "127.0.0.1:20514".parse().unwrap())));
+        assert_eq!(listen("[::1]:5"), Ok((Protocol::Tcp, "[::1]:5".parse().unwrap())));
+        assert!(listen("udp://127.0.0.1:1").is_err() && listen("127.0.0.1").is_err() && listen("127.0.0.1:99999").is_err());
         assert_eq!(address_or_off("off"), Ok(None));
     }
 }

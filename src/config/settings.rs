@@ -56,7 +56,7 @@ pub struct Settings {
 #[derive(Debug, Default, Clone, Args, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct ServerSettings {
-    /// Take lines in here: tcp://HOST:PORT or HOST:PORT; port 0 picks one. Repeatable [default: tcp://127.0.0.1:7171]
+    /// Take lines in here: tcp://HOST:PORT (or HOST:PORT), relp://HOST:PORT; port 0 picks one. Repeatable [default: tcp://127.0.0.1:7171]
     #[arg(long, value_name = "URI")]
     listen: Option<Vec<Word>>,
     /// Serve metrics and the API here, or off [default: 127.0.0.1:7180]
@@ -113,6 +113,9 @@ struct StoreSettings {
     /// Raw segments on disk at once; beyond, senders wait [default: auto]
     #[arg(long, value_name = "N|auto")]
     raw_segments: Option<Word>,
+    /// Acknowledge a RELP frame when its record is written (to the kernel) or synced (to the disk) [default: synced]
+    #[arg(long, value_name = "WHEN")]
+    ack: Option<Word>,
     /// Sync the open segment at least this often while it has unsynced lines [default: 1s]
     #[arg(long, value_name = "DURATION")]
     sync_interval: Option<Word>,
@@ -152,6 +155,7 @@ impl Settings {
             "store.compress_threads" => &store.compress_threads,
             "store.compress_cores" => &store.compress_cores,
             "store.raw_segments" => &store.raw_segments,
+            "store.ack" => &store.ack,
             "store.sync_interval" => &store.sync_interval,
             _ => unreachable!("{key} is no setting"),
         };

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::metrics::counters::{Closed, Counter, Ledger, Pause, ShardCounters};
 use crate::metrics::latency::Latencies;
 use crate::metrics::{ShardMetrics, Telemetry};
+use crate::record::relp::RelpError;
 use crate::record::{Level, RejectReason};
 
 /// All numbers as one JSON object.
@@ -77,6 +78,7 @@ fn connections(counters: &[&ShardCounters]) -> Value {
         "opened": sum(&|shard| shard.connections_opened.get()),
         "closed": named(Closed::ALL.map(|closed| (closed.name(), sum(&|shard| shard.connections_closed[closed as usize].get())))),
         "refused": { "max_connections": sum(&|shard| shard.connections_refused.get()) },
+        "relp_errors": named(RelpError::ALL.map(|error| (error.name(), sum(&|shard| shard.relp_errors[error as usize].get())))),
         "accepts_failed": sum(&|shard| shard.accepts_failed.get()),
     })
 }

@@ -7,6 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::Instant;
 
+use crate::record::relp::RelpError;
 use crate::record::{Level, RejectReason};
 
 /// Why a connection ended.
@@ -56,11 +57,13 @@ pub enum Pause {
     LongLines,
     /// The disk or a quota is full.
     DiskFull,
+    /// A RELP client does not read its answers, or their records are not safe yet.
+    Answers,
 }
 
 impl Pause {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 4] = [Self::Writer, Self::RawSegments, Self::LongLines, Self::DiskFull];
+    pub const ALL: [Self; 5] = [Self::Writer, Self::RawSegments, Self::LongLines, Self::DiskFull, Self::Answers];
 
     /// The name in metrics.
     pub fn name(self) -> &'static str {
@@ -69,6 +72,7 @@ impl Pause {
             Self::RawSegments => "raw_segments",
             Self::LongLines => "long_lines",
             Self::DiskFull => "disk_full",
+            Self::Answers => "answers",
         }
     }
 }
@@ -182,6 +186,8 @@ pub struct ShardCounters {
     pub connections_closed: [Counter; Closed::ALL.len()],
     /// Connections refused at `--max-connections`.
     pub connections_refused: Counter,
+    /// What RELP peers did against the protocol, by [`RelpError`].
+    pub relp_errors: [Counter; RelpError::COUNT],
     /// Accepts that failed.
     pub accepts_failed: Counter,
     /// Batches written.

@@ -2,6 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
+use crate::record::relp::RelpError;
 use crate::record::{Level, RejectReason};
 
 use super::Telemetry;
@@ -75,6 +76,11 @@ fn connections(page: &mut Page, telemetry: &Telemetry) {
     page.family("logboom_connections_refused_total", "counter", "Connections refused, by reason.");
     let refused: u64 = telemetry.shards.iter().map(|shard| shard.counters.connections_refused.get()).sum();
     page.sample("logboom_connections_refused_total", &[("reason", "max_connections")], refused);
+    page.family("logboom_relp_errors_total", "counter", "What RELP peers did against the protocol, by reason.");
+    for error in RelpError::ALL {
+        let sum: u64 = telemetry.shards.iter().map(|shard| shard.counters.relp_errors[error as usize].get()).sum();
+        page.sample("logboom_relp_errors_total", &[("reason", error.name())], sum);
+    }
     per_shard(page, telemetry, "logboom_accept_failures_total", "counter", "Accepts that failed.", |shard| shard.accepts_failed.get());
 }
 

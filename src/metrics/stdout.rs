@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 
 use super::Telemetry;
 use super::latency::Latencies;
+use crate::record::Protocol;
 
 /// The line that says that everything listens.
-pub fn ready_line(tcp: &[SocketAddr], http: Option<SocketAddr>) -> String {
+pub fn ready_line(listen: &[(Protocol, SocketAddr)], http: Option<SocketAddr>) -> String {
     let mut line = "ready".to_owned();
-    for addr in tcp {
-        write!(line, " tcp={addr}").expect("a string takes everything");
+    for (protocol, addr) in listen {
+        write!(line, " {}={addr}", protocol.name()).expect("a string takes everything");
     }
     if let Some(addr) = http {
         write!(line, " http={addr}").expect("a string takes everything");
@@ -69,9 +70,11 @@ mod tests {
 
     #[test]
     fn to_the_letter() {
-        let tcp = ["127.0.0.1:7171".parse().unwrap()];
+        let tcp = [(Protocol::Tcp, "127.0.0.1:7171".parse().unwrap())];
         assert_eq!(ready_line(&tcp, Some("127.0.0.1:7180".parse().unwrap())), "ready tcp=127.0.0.1:7171 http=127.0.0.1:7180");
         assert_eq!(ready_line(&tcp, None), "ready tcp=127.0.0.1:7171");
+        let both = [tcp[0], (Protocol::Relp, "[::1]:20514".parse().unwrap())];
+        assert_eq!(ready_line(&both, None), "ready tcp=127.0.0.1:7171 relp=[::1]:20514");
         let lines = interval_lines(204_690, Duration::from_secs(2), &Latencies::default());
         let expected = "[METRIC] Logs processed: 102345 logs/sec\n[METRIC] Latency received->written: p50 0.00 ms, p99 0.00 ms, p99.9 0.00 ms, max 0.00 ms\n";
         assert_eq!(lines, expected);

@@ -8,6 +8,7 @@ use crate::record::detect::{Format, Shape, detect};
 use crate::record::framer::{Chunk, Frame, FrameKind, Framer};
 use crate::record::json::{JsonScanner, put_on_one_line};
 use crate::record::rejected::write_rejected;
+use crate::record::relp::Due;
 use crate::record::{Level, RecordMeta, RejectReason, text};
 use crate::store::name::Stream;
 
@@ -88,17 +89,19 @@ impl ShardCore {
         self.logs.is_full() || self.rejected.is_full()
     }
 
-    fn line(&mut self, frame: Frame<'_>, arrival: Arrival, peer: &str) {
-        match frame.kind {
+    /// Takes one line, and tells which record of which stream it became. There must be room: see [`is_full`](Self::is_full).
+    pub fn line(&mut self, frame: Frame<'_>, arrival: Arrival, peer: &str) -> Due {
+        let stream = match frame.kind {
             FrameKind::TooLong => self.reject(frame.line(), RejectReason::LineTooLong, arrival, peer),
             FrameKind::Whole => match detect(self.format, frame.line()) {
                 Shape::Json => self.json(frame, arrival, peer),
                 Shape::Text => self.text(frame.line(), arrival, peer),
             },
-        }
+        };
+        Due { stream: stream as u8, record: self.lane(stream).appended_records() }
     }
 
-    fn json(&mut self, mut frame: Frame<'_>, arrival: Arrival, peer: &str) {
+    fn json(&mut self, mut frame: Frame<'_>, arrival: Arrival, peer: &str) -> Stream {
         let mark = self.logs.mark();
         let buffer = self.logs.buffer();
         buffer.extend_from_slice(frame.line());
@@ -116,28 +119,32 @@ impl ShardCore {
                     put_on_one_line(&mut self.logs.pending_mut(mark)[..len]);
                 }
                 self.logs.commit(mark, facts, arrival);
+                Stream::Logs
             }
             Err(reason) => {
                 reject(&mut self.rejected, original, reason, arrival, peer);
                 self.logs.roll_back(mark);
+                Stream::Rejected
             }
         }
     }
 
-    fn text(&mut self, line: &[u8], arrival: Arrival, peer: &str) {
+    fn text(&mut self, line: &[u8], arrival: Arrival, peer: &str) -> Stream {
         let mark = self.logs.mark();
         match text::write_record(self.logs.buffer(), line, arrival.wall) {
             Ok(meta) => {
                 self.logs.buffer().push(b'\n');
                 self.services.count(meta.service);
                 self.logs.commit(mark, facts(&meta, arrival), arrival);
+                Stream::Logs
             }
             Err(reason) => self.reject(line, reason, arrival, peer),
         }
     }
 
-    fn reject(&mut self, line: &[u8], reason: RejectReason, arrival: Arrival, peer: &str) {
+    fn reject(&mut self, line: &[u8], reason: RejectReason, arrival: Arrival, peer: &str) -> Stream {
         reject(&mut self.rejected, line, reason, arrival, peer);
+        Stream::Rejected
     }
 }
 

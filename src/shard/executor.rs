@@ -16,6 +16,7 @@ use super::balance::Balancer;
 use super::{Shard, ShardConfig, ShardMessage, ShardStore, listener, sync, tick, writer};
 use crate::limits::{EXECUTOR_IO_BYTES, INBOX_MESSAGES};
 use crate::metrics::Telemetry;
+use crate::record::Protocol;
 use crate::store::error::StorageError;
 use crate::store::name::Stream;
 use crate::store::open::SegmentWriter;
@@ -31,7 +32,7 @@ pub struct ShardStart {
     /// The core to run on, or none to leave it to the kernel.
     pub core: Option<usize>,
     /// Its own sockets, listening on the addresses that all shards share (SO_REUSEPORT).
-    pub listeners: Vec<net::TcpListener>,
+    pub listeners: Vec<(Protocol, net::TcpListener)>,
     /// The writing ends of its streams, by stream.
     pub files: [SegmentWriter; Stream::COUNT],
 }
@@ -85,7 +86,7 @@ pub fn start(
                 let _alarm = PanicAlarm { thread: format!("shard-{id}"), failures: failures.clone() };
                 let resumed = std::array::from_fn(|stream| start.files[stream].len());
                 let shard = Shard::new(id, config, store, balancer, telemetry, resumed);
-                let listeners = start.listeners.into_iter().map(adopt).collect();
+                let listeners = start.listeners.into_iter().map(|(protocol, listener)| (protocol, adopt(listener))).collect();
                 let _ = accepting.send(());
                 drop(accepting);
                 run(shard, listeners, inbox, inboxes, start.files, failures).await;
@@ -109,14 +110,14 @@ fn adopt(listener: net::TcpListener) -> TcpListener {
 /// One shard, from its first connection to its last byte.
 async fn run(
     shard: Rc<Shard>,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<(Protocol, TcpListener)>,
     inbox: Receiver<ShardMessage>,
     shards: Vec<Sender<ShardMessage>>,
     files: [SegmentWriter; Stream::COUNT],
     failures: crossbeam_channel::Sender<StorageError>,
 ) {
-    for listener in listeners {
-        glommio::spawn_local(listener::accept_all(shard.clone(), listener, shards.clone())).detach();
+    for (protocol, listener) in listeners {
+        glommio::spawn_local(listener::accept_all(shard.clone(), protocol, listener, shards.clone())).detach();
     }
     drop(shards); // the inbox closes when the last listener of all shards has ended
     let ticking = glommio::spawn_local(tick::tick(shard.clone())).detach();
@@ -126,7 +127,7 @@ async fn run(
 
     while let Ok(message) = inbox.recv().await {
         match message {
-            ShardMessage::Serve(socket, slot) => shard.open_connection(socket, slot),
+            ShardMessage::Serve(protocol, socket, slot) => shard.open_connection(protocol, socket, slot),
             ShardMessage::Stop(intake_deadline) => shard.stop.request(intake_deadline),
         }
     }

@@ -9,6 +9,7 @@ use glommio::net::{AcceptedTcpStream, TcpListener};
 
 use super::balance::Slot;
 use super::{Shard, ShardMessage};
+use crate::record::Protocol;
 
 /// How long a shard waits after a failed accept (no file descriptors, no memory) before it tries again.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
@@ -23,7 +24,7 @@ const ACCEPT_DRAIN_MAX: Duration = Duration::from_millis(250);
 const WARN_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Accepts until the shard stops and the accept queue is empty.
-pub(super) async fn accept_all(shard: Rc<Shard>, listener: TcpListener, shards: Vec<Sender<ShardMessage>>) {
+pub(super) async fn accept_all(shard: Rc<Shard>, protocol: Protocol, listener: TcpListener, shards: Vec<Sender<ShardMessage>>) {
     let ticket = shard.stop.ticket();
     let mut drain_begun: Option<Instant> = None;
     let mut warned: Option<Instant> = None;
@@ -47,7 +48,7 @@ pub(super) async fn accept_all(shard: Rc<Shard>, listener: TcpListener, shards: 
             accepting = Box::pin(listener.shared_accept());
         }
         match accepted {
-            Some(Ok(socket)) => hand_over(&shard, socket, &shards).await,
+            Some(Ok(socket)) => hand_over(&shard, protocol, socket, &shards).await,
             Some(Err(error)) => {
                 shard.counters().accepts_failed.add(1);
                 if warned.is_none_or(|warned| warned.elapsed() > WARN_INTERVAL) {
@@ -63,10 +64,10 @@ pub(super) async fn accept_all(shard: Rc<Shard>, listener: TcpListener, shards: 
     }
 }
 
-async fn hand_over(shard: &Rc<Shard>, socket: AcceptedTcpStream, shards: &[Sender<ShardMessage>]) {
+async fn hand_over(shard: &Rc<Shard>, protocol: Protocol, socket: AcceptedTcpStream, shards: &[Sender<ShardMessage>]) {
     match shard.balancer.claim() {
-        Some(slot) if slot.shard() == shard.id => shard.open_connection(socket, slot),
-        Some(slot) => send(shards, socket, slot).await,
+        Some(slot) if slot.shard() == shard.id => shard.open_connection(protocol, socket, slot),
+        Some(slot) => send(shards, protocol, socket, slot).await,
         None => {
             drop(socket.bind_to_executor()); // closes it
             shard.counters().connections_refused.add(1);
@@ -74,10 +75,10 @@ async fn hand_over(shard: &Rc<Shard>, socket: AcceptedTcpStream, shards: &[Sende
     }
 }
 
-async fn send(shards: &[Sender<ShardMessage>], socket: AcceptedTcpStream, slot: Slot) {
+async fn send(shards: &[Sender<ShardMessage>], protocol: Protocol, socket: AcceptedTcpStream, slot: Slot) {
     let to = slot.shard();
-    if let Err(unsent) = shards[to].send(ShardMessage::Serve(socket, slot)).await
-        && let ShardMessage::Serve(socket, _) = unsent.into_inner()
+    if let Err(unsent) = shards[to].send(ShardMessage::Serve(protocol, socket, slot)).await
+        && let ShardMessage::Serve(_, socket, _) = unsent.into_inner()
     {
         drop(socket.bind_to_executor());
     }

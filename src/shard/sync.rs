@@ -43,6 +43,16 @@ impl Durability {
         self.written.get()
     }
 
+    /// Records that may be acknowledged as durable.
+    pub(super) fn durable(&self) -> u64 {
+        self.durable.get()
+    }
+
+    /// Somebody waits until `record` is durable.
+    pub(super) fn want(&self, record: u64) {
+        self.wanted.set(self.wanted.get().max(record));
+    }
+
     /// A batch of `records` was written to `target`.
     pub(super) fn on_written(&self, records: u64, target: Option<SyncTarget>, now_ns: u64) {
         self.written.set(self.written.get() + records);

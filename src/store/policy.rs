@@ -2,6 +2,15 @@
 //!
 //! The caller asks before it writes a batch; it knows the sizes and the clock, this module only decides.
 
+/// When a record is safe enough to be acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ack {
+    /// The kernel has it: it survives the process, and not the machine.
+    Written,
+    /// The disk has it: it survives a power cut.
+    Synced,
+}
+
 /// The limits of one segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RotationPolicy {

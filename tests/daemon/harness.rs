@@ -31,6 +31,7 @@ pub fn loadgen() -> PathBuf {
 pub struct TestDaemon {
     child: Child,
     pub tcp: SocketAddr,
+    pub relp: Option<SocketAddr>,
     pub http: SocketAddr,
     stdout: Arc<Mutex<Vec<String>>>,
     stderr: Arc<Mutex<Vec<String>>>,
@@ -83,14 +84,15 @@ impl<'a> Start<'a> {
             assert!(begun.elapsed() < PATIENCE, "not ready:\n{}", stderr.lock().unwrap().join("\n"));
             thread::sleep(Duration::from_millis(5));
         };
-        let (tcp, http) = (address(&ready, "tcp="), address(&ready, "http="));
-        TestDaemon { child, tcp, http, stdout, stderr, expected_warnings: self.expected_warnings }
+        let found = |key| address(&ready, key).unwrap_or_else(|| panic!("no {key} in {ready:?}"));
+        let (tcp, relp, http) = (found(" tcp="), address(&ready, " relp="), found(" http="));
+        TestDaemon { child, tcp, relp, http, stdout, stderr, expected_warnings: self.expected_warnings }
     }
 }
 
-fn address(ready: &str, key: &str) -> SocketAddr {
-    let word = ready.split(' ').find_map(|word| word.strip_prefix(key));
-    word.unwrap_or_else(|| panic!("no {key} in {ready:?}")).parse().expect("an address")
+fn address(ready: &str, key: &str) -> Option<SocketAddr> {
+    let (_, rest) = ready.split_once(key)?;
+    rest.split(' ').next()?.parse().ok()
 }
 
 fn collect(pipe: impl Read + Send + 'static) -> Arc<Mutex<Vec<String>>> {

@@ -10,6 +10,7 @@ mod intake;
 mod readers;
 mod recovery;
 mod refusal;
+mod relp;
 mod stop;
 mod systemd;
 mod under_load;

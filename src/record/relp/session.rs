@@ -53,6 +53,11 @@ impl Session {
         self.state == State::Ended
     }
 
+    /// Ends it: what the peer sends can't be read any more.
+    pub fn end(&mut self) {
+        self.state = State::Ended;
+    }
+
     /// Tells what `frame` asks for.
     pub fn on_frame(&mut self, frame: &RelpFrame<'_>) -> Step {
         if self.state == State::Ended {

@@ -29,8 +29,10 @@ const DISK_USE_AGE_MAX: Duration = Duration::from_secs(2);
 pub struct ShardMetrics {
     /// Counts.
     pub counters: ShardCounters,
-    /// received->written.
-    pub latency: LatencySlot,
+    /// From the receive that completed a line to the write that stored it.
+    pub received_to_written: LatencySlot,
+    /// From the same to the sync, of its segment or of its archive, that made it durable.
+    pub received_to_synced: LatencySlot,
 }
 
 /// Where the store's numbers come from, once it is open.
@@ -136,10 +138,10 @@ impl Telemetry {
         })
     }
 
-    /// All shards' latencies since the start.
-    pub fn latencies(&self) -> Latencies {
+    /// All shards' latencies since the start: of one of their slots.
+    pub fn latencies(&self, slot: impl Fn(&ShardMetrics) -> &LatencySlot) -> Latencies {
         self.shards.iter().fold(Latencies::default(), |mut sum, shard| {
-            sum.add_total(&shard.latency);
+            sum.add_total(slot(shard));
             sum
         })
     }

@@ -263,10 +263,10 @@ impl Shard {
         let counts = batch.counts();
         self.count_written(stream, counts, batch.bytes().len() as u64);
         let mut latency = self.latency.borrow_mut();
-        for stamp in batch.stamps() {
-            latency.record(now_ns.saturating_sub(stamp.received_ns), stamp.records);
+        for (latency_ns, records) in sync::latencies(batch.stamps(), now_ns) {
+            latency.record(latency_ns, records);
         }
-        self.durability(stream).on_written(counts.records, target, now_ns);
+        self.durability(stream).on_written(counts.records, batch.stamps(), target, now_ns);
         self.progress.notify();
         self.sync_due.notify();
     }

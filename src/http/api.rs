@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::metrics::counters::{Closed, Counter, Ledger, Pause, ShardCounters};
-use crate::metrics::latency::Latencies;
+use crate::metrics::latency::{Latencies, LatencySlot};
 use crate::metrics::{ShardMetrics, Telemetry};
 use crate::record::relp::RelpError;
 use crate::record::{Level, RejectReason};
@@ -21,7 +21,8 @@ pub fn stats(telemetry: &Telemetry) -> Value {
         "levels": named(Level::ALL.map(|level| (level.name(), total.levels[level as usize]))),
         "services": services.iter().map(|(name, count)| (name.to_string(), json!(count))).collect::<Map<_, _>>(),
         "services_other": other_services,
-        "latency_received_to_written_ms": latency(&telemetry.latencies()),
+        "latency_received_to_written_ms": latency(&telemetry.latencies(|shard| &shard.received_to_written)),
+        "latency_received_to_synced_ms": latency(&telemetry.latencies(|shard| &shard.received_to_synced)),
         "connections": connections(&counters),
         "pauses": pauses(&counters),
         "shards": telemetry.shards.iter().map(|shard| one_shard(shard)).collect::<Vec<_>>(),
@@ -44,8 +45,11 @@ fn ledger(ledger: &Ledger) -> Value {
 
 fn one_shard(shard: &ShardMetrics) -> Value {
     let counters = &shard.counters;
-    let mut latencies = Latencies::default();
-    latencies.add_total(&shard.latency);
+    let of = |slot: &LatencySlot| {
+        let mut latencies = Latencies::default();
+        latencies.add_total(slot);
+        latency(&latencies)
+    };
     json!({
         "ledger": ledger(&counters.ledger()),
         "in_flight": counters.in_flight(),
@@ -56,7 +60,8 @@ fn one_shard(shard: &ShardMetrics) -> Value {
         "batches": counters.batches.get(),
         "segments_sealed": counters.segments_sealed.get(),
         "syncs": counters.syncs.get(),
-        "latency_received_to_written_ms": latency(&latencies),
+        "latency_received_to_written_ms": of(&shard.received_to_written),
+        "latency_received_to_synced_ms": of(&shard.received_to_synced),
     })
 }
 

@@ -52,6 +52,16 @@ impl LatencySlot {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Counts records directly: nanoseconds, and how many took as long. For what happens once per sync, on any thread.
+    pub fn record(&self, latencies: impl Iterator<Item = (u64, u64)>) {
+        let mut published = self.lock();
+        for (latency_ns, records) in latencies {
+            published.since_taken.saturating_record_n(latency_ns.max(1), records);
+            published.total.saturating_record_n(latency_ns.max(1), records);
+            published.sum_ns += u128::from(latency_ns) * u128::from(records);
+        }
+    }
+
     /// Moves what was recorded here.
     pub fn publish(&self, recorder: &mut LatencyRecorder) {
         if recorder.0.is_empty() {

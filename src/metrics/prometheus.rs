@@ -7,6 +7,7 @@ use crate::record::{Level, RejectReason};
 
 use super::Telemetry;
 use super::counters::{Closed, Counter, Pause, ShardCounters};
+use super::latency::Latencies;
 
 /// What `Content-Type` says.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -116,15 +117,22 @@ fn services(page: &mut Page, telemetry: &Telemetry) {
 }
 
 fn latency(page: &mut Page, telemetry: &Telemetry) {
-    const NAME: &str = "logboom_received_to_written_seconds";
-    let latencies = telemetry.latencies();
-    page.family(NAME, "histogram", "From the receive that completed a line to the end of the write that stored it.");
+    let written = telemetry.latencies(|shard| &shard.received_to_written);
+    let help = "From the receive that completed a line to the end of the write that stored it.";
+    histogram(page, "logboom_received_to_written_seconds", help, &written);
+    let synced = telemetry.latencies(|shard| &shard.received_to_synced);
+    let help = "From the receive that completed a line to the end of the sync, of its segment or of its archive, that made it durable.";
+    histogram(page, "logboom_received_to_synced_seconds", help, &synced);
+}
+
+fn histogram(page: &mut Page, name: &str, help: &str, latencies: &Latencies) {
+    page.family(name, "histogram", help);
     for bound in LATENCY_BUCKETS {
-        page.sample(&format!("{NAME}_bucket"), &[("le", &bound.to_string())], latencies.count_up_to((bound * 1e9) as u64));
+        page.sample(&format!("{name}_bucket"), &[("le", &bound.to_string())], latencies.count_up_to((bound * 1e9) as u64));
     }
-    page.sample(&format!("{NAME}_bucket"), &[("le", "+Inf")], latencies.count());
-    page.sample(&format!("{NAME}_sum"), &[], latencies.sum_seconds());
-    page.sample(&format!("{NAME}_count"), &[], latencies.count());
+    page.sample(&format!("{name}_bucket"), &[("le", "+Inf")], latencies.count());
+    page.sample(&format!("{name}_sum"), &[], latencies.sum_seconds());
+    page.sample(&format!("{name}_count"), &[], latencies.count());
 }
 
 fn store(page: &mut Page, telemetry: &Telemetry) {

@@ -23,17 +23,18 @@ pub fn ready_line(listen: &[(Protocol, SocketAddr)], http: Option<SocketAddr>) -
     line
 }
 
-/// The two lines of one interval.
-pub fn interval_lines(records: u64, elapsed: Duration, latencies: &Latencies) -> String {
+/// The lines of one interval.
+pub fn interval_lines(records: u64, elapsed: Duration, written: &Latencies, synced: &Latencies) -> String {
     let rate = (records as f64 / elapsed.as_secs_f64().max(1e-9)).round() as u64;
-    let ms = |quantile| latencies.quantile_ms(quantile);
+    let (written, synced) = (percentiles(written), percentiles(synced));
     format!(
-        "[METRIC] Logs processed: {rate} logs/sec\n[METRIC] Latency received->written: p50 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms, max {:.2} ms\n",
-        ms(0.5),
-        ms(0.99),
-        ms(0.999),
-        latencies.max_ms()
+        "[METRIC] Logs processed: {rate} logs/sec\n[METRIC] Latency received->written: {written}\n[METRIC] Latency received->synced: {synced}\n"
     )
+}
+
+fn percentiles(latencies: &Latencies) -> String {
+    let ms = |quantile| latencies.quantile_ms(quantile);
+    format!("p50 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms, max {:.2} ms", ms(0.5), ms(0.99), ms(0.999), latencies.max_ms())
 }
 
 /// Writes to stdout and flushes. A closed stdout is no reason to stop taking lines in: returns whether it is still open.
@@ -51,11 +52,12 @@ pub fn start(telemetry: Arc<Telemetry>, interval: Duration) -> std::io::Result<(
             // From the start and not from the last print, so that intervals don't drift.
             thread::sleep((begun + interval * tick).saturating_duration_since(Instant::now()));
             let (now, written) = (Instant::now(), telemetry.ledger().written);
-            let mut latencies = Latencies::default();
+            let (mut to_written, mut to_synced) = (Latencies::default(), Latencies::default());
             for shard in &telemetry.shards {
-                latencies.take(&shard.latency);
+                to_written.take(&shard.received_to_written);
+                to_synced.take(&shard.received_to_synced);
             }
-            if !print(&interval_lines(written - written_before, now - last, &latencies)) {
+            if !print(&interval_lines(written - written_before, now - last, &to_written, &to_synced)) {
                 return;
             }
             (last, written_before) = (now, written);
@@ -75,8 +77,10 @@ mod tests {
         assert_eq!(ready_line(&tcp, None), "ready tcp=127.0.0.1:7171");
         let both = [tcp[0], (Protocol::Relp, "[::1]:20514".parse().unwrap())];
         assert_eq!(ready_line(&both, None), "ready tcp=127.0.0.1:7171 relp=[::1]:20514");
-        let lines = interval_lines(204_690, Duration::from_secs(2), &Latencies::default());
-        let expected = "[METRIC] Logs processed: 102345 logs/sec\n[METRIC] Latency received->written: p50 0.00 ms, p99 0.00 ms, p99.9 0.00 ms, max 0.00 ms\n";
+        let lines = interval_lines(204_690, Duration::from_secs(2), &Latencies::default(), &Latencies::default());
+        let expected = "[METRIC] Logs processed: 102345 logs/sec\n\
+                        [METRIC] Latency received->written: p50 0.00 ms, p99 0.00 ms, p99.9 0.00 ms, max 0.00 ms\n\
+                        [METRIC] Latency received->synced: p50 0.00 ms, p99 0.00 ms, p99.9 0.00 ms, max 0.00 ms\n";
         assert_eq!(lines, expected);
     }
 }

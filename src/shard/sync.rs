@@ -15,6 +15,7 @@ use crate::store::name::Stream;
 use crate::store::open::SyncTarget;
 
 use super::Shard;
+use super::batch::Stamp;
 use super::blocking::blocking;
 
 /// What of one stream is written, and what of it is durable.
@@ -35,7 +36,12 @@ struct Unsynced {
     open: Option<SyncTarget>,
     /// When the oldest byte of them was written, in monotonic nanoseconds.
     since_ns: u64,
+    /// When their records were received.
+    stamps: Vec<Stamp>,
 }
+
+/// Receive times kept apart per stream; beyond, records count from the last one's, which is older and so never flatters.
+const STAMPS_MAX: usize = 4096;
 
 impl Durability {
     /// Records written since the start.
@@ -54,9 +60,10 @@ impl Durability {
     }
 
     /// A batch of `records` was written to `target`.
-    pub(super) fn on_written(&self, records: u64, target: Option<SyncTarget>, now_ns: u64) {
+    pub(super) fn on_written(&self, records: u64, stamps: &[Stamp], target: Option<SyncTarget>, now_ns: u64) {
         self.written.set(self.written.get() + records);
         let mut unsynced = self.unsynced.borrow_mut();
+        unsynced.add(stamps);
         if unsynced.open.is_none() {
             if unsynced.sealed.is_empty() {
                 unsynced.since_ns = now_ns;
@@ -65,13 +72,15 @@ impl Durability {
         }
     }
 
-    /// The open segment is being sealed.
-    pub(super) fn on_seal(&self) {
+    /// The open segment is being sealed. Returns the receive times of those of its records that its archive will make durable.
+    pub(super) fn on_seal(&self) -> Vec<Stamp> {
         let mut unsynced = self.unsynced.borrow_mut();
         let open = unsynced.open.take();
         if self.is_waited_for() {
             unsynced.sealed.extend(open);
+            return Vec::new();
         }
+        std::mem::take(&mut unsynced.stamps)
     }
 
     fn is_waited_for(&self) -> bool {
@@ -86,17 +95,28 @@ impl Durability {
         has_bytes && (self.is_waited_for() || is_old())
     }
 
-    /// What to sync now, and up to which record that makes everything durable. What is written from now on waits anew.
-    fn take(&self) -> (Vec<SyncTarget>, u64) {
+    /// What to sync now, the receive times of its records, and up to which record that makes everything durable. What is written from now on waits anew.
+    fn take(&self) -> (Vec<SyncTarget>, Vec<Stamp>, u64) {
         let mut unsynced = self.unsynced.borrow_mut();
         let mut targets: Vec<SyncTarget> = unsynced.sealed.drain(..).collect();
         targets.extend(unsynced.open.take());
-        (targets, self.written.get())
+        (targets, std::mem::take(&mut unsynced.stamps), self.written.get())
     }
 
     fn on_durable(&self, upto: u64) {
         assert!(self.durable.get() <= upto && upto <= self.written.get());
         self.durable.set(upto);
+    }
+}
+
+impl Unsynced {
+    fn add(&mut self, stamps: &[Stamp]) {
+        let room = STAMPS_MAX - self.stamps.len();
+        let (fitting, beyond) = stamps.split_at(room.min(stamps.len()));
+        self.stamps.extend_from_slice(fitting);
+        if let Some(last) = self.stamps.last_mut() {
+            last.records += beyond.iter().map(|stamp| stamp.records).sum::<u64>();
+        }
     }
 }
 
@@ -122,13 +142,19 @@ fn is_due(shard: &Shard) -> bool {
 }
 
 async fn sync(shard: &Rc<Shard>, stream: Stream) -> Result<(), StorageError> {
-    let (targets, upto) = shard.durability(stream).take();
+    let (targets, stamps, upto) = shard.durability(stream).take();
     if targets.is_empty() {
         return Ok(());
     }
     blocking(move || targets.iter().try_for_each(SyncTarget::sync)).await??;
     shard.durability(stream).on_durable(upto);
     shard.counters().syncs.add(1);
+    shard.metrics.received_to_synced.record(latencies(&stamps, shard.clock.now_ns()));
     shard.progress.notify();
     Ok(())
+}
+
+/// How long each record took until `now_ns`: nanoseconds, and how many took as long.
+pub(super) fn latencies(stamps: &[Stamp], now_ns: u64) -> impl Iterator<Item = (u64, u64)> {
+    stamps.iter().map(move |stamp| (now_ns.saturating_sub(stamp.received_ns), stamp.records))
 }

@@ -24,7 +24,7 @@ pub(super) async fn tick(shard: Rc<Shard>) {
 
 /// Makes latencies and services visible to the control plane. The counters are always visible.
 pub(super) fn publish(shard: &Shard) {
-    shard.metrics.latency.publish(&mut shard.latency.borrow_mut());
+    shard.metrics.received_to_written.publish(&mut shard.latency.borrow_mut());
     shard.telemetry.services.publish(&mut shard.core.borrow_mut().services);
 }
 

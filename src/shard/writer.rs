@@ -13,10 +13,12 @@ use crate::metrics::counters::Pause;
 use crate::store::error::StorageError;
 use crate::store::name::Stream;
 use crate::store::open::SegmentWriter;
+use crate::store::segment::OnDurable;
 
 use super::Shard;
-use super::batch::{Batch, SegmentEnd};
+use super::batch::{Batch, SegmentEnd, Stamp};
 use super::blocking::blocking;
+use super::sync::latencies;
 
 /// How often a write is tried again while the disk is full.
 const FULL_RETRY: Duration = Duration::from_millis(500);
@@ -38,8 +40,8 @@ pub(super) async fn write_all(shard: Rc<Shard>, stream: Stream, mut file: Segmen
             shard.written(stream, &batch, file.sync_target());
         }
         if let Some(end) = end {
-            shard.durability(stream).on_seal();
-            file = seal(&shard, file, end).await?;
+            let stamps = shard.durability(stream).on_seal();
+            file = seal(&shard, file, end, stamps).await?;
         }
         batch.clear();
         spare = batch;
@@ -66,9 +68,12 @@ async fn write(shard: &Rc<Shard>, file: SegmentWriter, batch: Batch) -> Result<(
     Ok((file, batch))
 }
 
-async fn seal(shard: &Rc<Shard>, file: SegmentWriter, end: SegmentEnd) -> Result<SegmentWriter, StorageError> {
+async fn seal(shard: &Rc<Shard>, file: SegmentWriter, end: SegmentEnd, stamps: Vec<Stamp>) -> Result<SegmentWriter, StorageError> {
     let seal = |(file, end): &mut (SegmentWriter, SegmentEnd)| file.seal(end.blocks.as_deref());
-    let ((file, _), sealed) = until_not_full(shard, (file, end), seal).await?;
+    let ((file, _), mut sealed) = until_not_full(shard, (file, end), seal).await?;
+    let (metrics, clock) = (shard.metrics.clone(), shard.clock);
+    let told = move || metrics.received_to_synced.record(latencies(&stamps, clock.now_ns()));
+    sealed.on_durable = Some(OnDurable(Box::new(told)));
     shard.store.pool.submit(sealed);
     shard.counters().segments_sealed.add(1);
     Ok(file)

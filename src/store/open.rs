@@ -100,7 +100,7 @@ impl SegmentWriter {
         let path = FileName::Sealed(id).in_dir(&self.dir);
         self.disk.rename(&self.open_path, &path)?;
         let (open, permit) = self.open.take().zip(self.permit.take()).expect("an open segment holds a permit");
-        Ok(SealedSegment { id, path, raw_bytes: open.len, blocks: blocks.map(<[BlockStats]>::to_vec), permit })
+        Ok(SealedSegment { id, path, raw_bytes: open.len, blocks: blocks.map(<[BlockStats]>::to_vec), on_durable: None, permit })
     }
 
     /// What to sync so that everything appended so far is durable.

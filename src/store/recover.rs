@@ -224,7 +224,7 @@ impl Recovery<'_> {
 
     fn hand_to_pool(&mut self, id: SegmentId, path: PathBuf, raw_bytes: u64) {
         let permit = self.config.permits.claim_recovered();
-        self.sealed.push(SealedSegment { id, path, raw_bytes, blocks: None, permit });
+        self.sealed.push(SealedSegment { id, path, raw_bytes, blocks: None, on_durable: None, permit });
     }
 
     /// Cuts the torn tail of an open segment and makes the rest durable: what the process before has written is no less promised than what this one will

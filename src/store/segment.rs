@@ -1,5 +1,6 @@
 //! What a shard hands to the compress pool.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use super::name::{SegmentId, ShardTag, Stream};
@@ -63,6 +64,15 @@ impl BlockStats {
     }
 }
 
+/// Called once, when the archive of a segment is durable.
+pub struct OnDurable(pub Box<dyn FnOnce() + Send>);
+
+impl fmt::Debug for OnDurable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnDurable")
+    }
+}
+
 /// A sealed raw segment on its way to its archive. Owns the right to be on disk.
 #[derive(Debug)]
 pub struct SealedSegment {
@@ -74,6 +84,8 @@ pub struct SealedSegment {
     pub raw_bytes: u64,
     /// The blocks in file order, as the shard cut them; `None` after a recovery, where the pool scans the file itself.
     pub blocks: Option<Vec<BlockStats>>,
+    /// Told when its lines are durable, if somebody wants to know.
+    pub on_durable: Option<OnDurable>,
     /// Released when the raw file is gone.
     pub permit: RawPermit,
 }

@@ -40,7 +40,8 @@ fn stdout_has_the_rate_and_the_latency_to_the_letter() {
         if rate(line).is_some() {
             continue;
         }
-        let values = line.strip_prefix("[METRIC] Latency received->written: ").unwrap_or_else(|| panic!("{line:?}"));
+        let values = line.strip_prefix("[METRIC] Latency received->written: ");
+        let values = values.or_else(|| line.strip_prefix("[METRIC] Latency received->synced: ")).unwrap_or_else(|| panic!("{line:?}"));
         let names: Vec<&str> = values.split(", ").map(|value| value.split(' ').next().unwrap()).collect();
         assert_eq!(names, ["p50", "p99", "p99.9", "max"], "{line:?}");
         assert!(values.split(", ").all(|value| value.ends_with(" ms")), "{line:?}");

@@ -11,6 +11,7 @@ use crate::store::disk::DiskFile;
 use crate::store::durable::{self, Durable, Named, Written};
 use crate::store::error::StorageError;
 use crate::store::meta::Meta;
+use crate::store::segment::OnDurable;
 
 /// A segment that waits for the disk.
 #[derive(Debug)]
@@ -124,6 +125,9 @@ impl Finisher {
             Err(error) => return Err(error),
         }
         self.shared.finished(meta.raw_bytes(), meta.archive_bytes());
+        if let Some(OnDurable(told)) = segment.on_durable {
+            told();
+        }
         drop(segment.permit);
         Ok(())
     }

@@ -11,6 +11,7 @@ mod readers;
 mod recovery;
 mod refusal;
 mod relp;
+mod rsyslog;
 mod stop;
 mod systemd;
 mod under_load;

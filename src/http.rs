@@ -17,7 +17,6 @@ use tokio::sync::{Semaphore, oneshot};
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 
-use self::listener::BoundedListener;
 use crate::limits::{HTTP_BODY_BYTES_MAX, HTTP_CONNECTIONS_MAX, HTTP_REQUEST_TIMEOUT, HTTP_REQUESTS_MAX};
 use crate::metrics::{Telemetry, prometheus};
 
@@ -42,11 +41,9 @@ pub fn start(addr: SocketAddr, telemetry: Arc<Telemetry>) -> anyhow::Result<Http
                 Ok(listener) => listener,
                 Err(error) => return tracing::error!("HTTP listener: {error}"),
             };
-            let listener = BoundedListener::new(listener, HTTP_CONNECTIONS_MAX);
-            let server = axum::serve(listener, router(telemetry)).into_future();
             // Readers keep connections open; the daemon does not wait for them.
             tokio::select! {
-                served = server => if let Err(error) = served { tracing::error!("HTTP server: {error}") },
+                never = listener::serve(listener, router(telemetry), HTTP_CONNECTIONS_MAX) => match never {},
                 _ = stopped => {}
             }
         });

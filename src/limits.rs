@@ -69,6 +69,11 @@ pub const RELP_RECEIVE_FRAMES_MAX: usize = RELP_RECEIVE_BYTES / 11 + 1;
 
 /// HTTP connections at once; more wait to be accepted.
 pub const HTTP_CONNECTIONS_MAX: usize = 256;
+/// How long an HTTP connection may take to send the whole head of its first or next request, and how long it may take no byte of its answer. Beyond, it is
+/// closed, since others may wait for its place. Shorter than most scrape intervals: opening a connection costs a scraper nothing.
+pub const HTTP_IDLE_TIMEOUT: Duration = Duration::from_secs(5);
+/// What an HTTP connection may buffer in either direction, a request's head included; only the rest of the answer under way comes on top.
+pub const HTTP_BUFFER_BYTES: usize = 16 * KIB;
 /// HTTP requests that are worked on at once; more are told to come back.
 pub const HTTP_REQUESTS_MAX: usize = 32;
 /// The longest request body: nothing that is served takes one.

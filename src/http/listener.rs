@@ -1,65 +1,37 @@
-//! Accepts HTTP connections, a bounded number at once: beyond, they wait in the kernel's queue.
+//! Serves HTTP connections, a bounded number at once: beyond, they wait in the kernel's queue.
+//!
+//! A connection keeps its place only while it is used. One that sends no whole request head, at first or after an answer, or that takes no bytes of its
+//! answer, is closed after [`HTTP_IDLE_TIMEOUT`]: the first by hyper's timer, the second by the kernel (TCP_USER_TIMEOUT, tcp(7)).
 
-use std::io;
-use std::net::SocketAddr;
-use std::pin::Pin;
+use std::convert::Infallible;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
+use axum::Router;
 use axum::serve::Listener;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
-/// A listener that hands out at most so many connections at once.
-pub(super) struct BoundedListener {
-    inner: TcpListener,
-    places: Arc<Semaphore>,
-}
+use crate::limits::{HTTP_BUFFER_BYTES, HTTP_IDLE_TIMEOUT};
 
-/// A connection with its place, given back on drop.
-pub(super) struct BoundedStream {
-    inner: TcpStream,
-    _place: OwnedSemaphorePermit,
-}
-
-impl BoundedListener {
-    pub(super) fn new(inner: TcpListener, connections_max: usize) -> Self {
-        Self { inner, places: Arc::new(Semaphore::new(connections_max)) }
-    }
-}
-
-impl Listener for BoundedListener {
-    type Io = BoundedStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (BoundedStream, SocketAddr) {
-        let place = self.places.clone().acquire_owned().await.expect("never closed");
-        let (inner, addr) = Listener::accept(&mut self.inner).await;
-        (BoundedStream { inner, _place: place }, addr)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.inner.local_addr()
-    }
-}
-
-impl AsyncRead for BoundedStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for BoundedStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
+/// Serves `router` on at most `connections_max` connections at once, until it is dropped, and every connection with the runtime.
+pub(super) async fn serve(mut listener: TcpListener, router: Router, connections_max: usize) -> Infallible {
+    let places = Arc::new(Semaphore::new(connections_max));
+    let service = TowerToHyperService::new(router);
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HTTP_IDLE_TIMEOUT).max_buf_size(HTTP_BUFFER_BYTES);
+    loop {
+        let place = places.clone().acquire_owned().await.expect("never closed");
+        let (stream, _) = Listener::accept(&mut listener).await;
+        // Refused only where the connection is gone already.
+        let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(HTTP_IDLE_TIMEOUT));
+        let connection = http.serve_connection(TokioIo::new(stream), service.clone());
+        tokio::spawn(async move {
+            let _ = connection.await; // a peer that leaves or talks nonsense is its own loss
+            drop(place);
+        });
     }
 }

@@ -1,6 +1,13 @@
 //! The HTTP endpoints of a running daemon, and its metrics on stdout.
 
-use crate::harness::{TestDaemon, temp_dir};
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use crate::harness::{PATIENCE, TestDaemon, temp_dir};
+
+/// More than the daemon serves at once.
+const CONNECTIONS: usize = 300;
 
 #[test]
 fn health_readiness_metrics_and_stats_answer() {
@@ -46,5 +53,50 @@ fn stdout_has_the_rate_and_the_latency_to_the_letter() {
         assert_eq!(names, ["p50", "p99", "p99.9", "max"], "{line:?}");
         assert!(values.split(", ").all(|value| value.ends_with(" ms")), "{line:?}");
     }
+    daemon.stop();
+}
+
+#[test]
+fn silent_and_idle_connections_do_not_keep_others_out() {
+    let dir = temp_dir();
+    let daemon = TestDaemon::start(dir.path(), &["--shards", "1"]);
+    let connect = || TcpStream::connect(daemon.http).expect("the kernel accepts");
+    let silent: Vec<TcpStream> = (0..CONNECTIONS).map(|_| connect()).collect();
+    assert_eq!(daemon.get("/healthz").0, 200, "behind those that say nothing");
+
+    // It says nothing after its first answer; the next one never ends its head, however it drips.
+    let mut idle = connect();
+    idle.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(idle, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    idle.read_to_end(&mut answer).expect("closed in time");
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    let mut dripping = connect();
+    let begun = Instant::now();
+    while dripping.write_all(b"G").is_ok() {
+        assert!(begun.elapsed() < PATIENCE, "a head without an end is read for ever");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    drop(silent);
+    daemon.stop();
+}
+
+#[test]
+fn a_connection_that_does_not_read_its_answers_is_closed() {
+    let dir = temp_dir();
+    let daemon = TestDaemon::start(dir.path(), &["--shards", "1"]);
+    let mut greedy = TcpStream::connect(daemon.http).unwrap();
+    greedy.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+    let requests = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100);
+    let begun = Instant::now();
+    let error = loop {
+        match greedy.write(requests.as_bytes()) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => break error,
+        }
+        assert!(begun.elapsed() < PATIENCE, "answers wait for ever");
+    };
+    assert!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{error}");
     daemon.stop();
 }

@@ -1,7 +1,7 @@
 //! `logboom serve`: starts everything in order, waits for a reason to end, stops everything in the reverse order.
 //!
 //! Start: preflight, directory lock, HTTP (not ready yet), recovery, pool, shards, `ready`. Stop: shards (accept queue, what peers have sent, batches, sync),
-//! pool, HTTP, lock.
+//! pool, HTTP. The directory lock goes with the process.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -81,13 +81,11 @@ pub fn serve(args: &ServeArgs) -> Result<Outcome, Failure> {
     let config = load(args)?;
     preflight(&config)?;
     let signals = signals::start().map_err(|error| Failure::refused(format_args!("cannot handle signals: {error}")))?;
-    let lock = DirectoryLock::acquire(&config.data_dir).map_err(Failure::refused)?;
+    // Never released by hand: after a failed start, a failure or a deadline, shards and pool may write until the very end.
+    DirectoryLock::acquire(&config.data_dir).map_err(Failure::refused)?.hold_until_exit();
     tracing::info!("memory budget: {} bytes", budget(&config).total());
     let (failures, failed) = unbounded();
-    let running = Running::start(&config, &failures)?;
-    let ended = running.wait(&signals, &failed, config.drain_timeout);
-    drop(lock);
-    ended
+    Running::start(&config, &failures)?.wait(&signals, &failed, config.drain_timeout)
 }
 
 /// What runs, in the order of its start.

@@ -96,6 +96,12 @@ impl DirectoryLock {
         written.map_err(failed)?;
         Ok(Self { _file: file })
     }
+
+    /// Keeps the directory until the process has ended, however it ends. For a process that may end while threads of it still write: with the lock dropped
+    /// before, another process could begin in between.
+    pub fn hold_until_exit(self) {
+        std::mem::forget(self);
+    }
 }
 
 #[cfg(test)]
@@ -116,6 +122,13 @@ mod tests {
         assert!(said.contains(dir.path().to_str().unwrap()) && said.contains("--data-dir") && !said.contains('\n'), "{said}");
         drop(lock);
         DirectoryLock::acquire(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn held_until_the_exit_it_is_not_released_by_its_owner() {
+        let dir = tempfile::tempdir().unwrap();
+        DirectoryLock::acquire(dir.path()).unwrap().hold_until_exit();
+        assert!(matches!(DirectoryLock::acquire(dir.path()), Err(LockError::Held { .. })));
     }
 
     #[test]

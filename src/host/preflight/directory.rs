@@ -3,11 +3,9 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Problem;
-
-/// The probe's name: a temporary file of the store, which recovery deletes should the process end in between.
-const PROBE: &str = "logboom.format.tmp";
 
 /// What the probe writes: one block, so that it needs one.
 const PROBE_BYTES: usize = 4096;
@@ -18,11 +16,7 @@ pub(super) fn usable(dir: &Path) -> Result<(), Problem> {
         return Err(Problem::NotADirectory { path: dir.to_owned() });
     }
     fs::create_dir_all(dir).map_err(|error| explain(dir, error, Step::Create))?;
-    let probe = dir.join(PROBE);
-    let written = write(&probe);
-    let removed = fs::remove_file(&probe);
-    written.map_err(|error| explain(dir, error, Step::Write))?;
-    removed.map_err(|error| explain(dir, error, Step::Write))?;
+    probe(dir).map_err(|error| explain(dir, error, Step::Write))?;
     let space = rustix::fs::statvfs(dir).map_err(|error| explain(dir, error.into(), Step::Write))?;
     if space.f_blocks != 0 && space.f_bavail == 0 {
         return Err(Problem::DirectoryFull { path: dir.to_owned(), reason: "no free space".to_owned() });
@@ -30,8 +24,14 @@ pub(super) fn usable(dir: &Path) -> Result<(), Problem> {
     Ok(())
 }
 
-fn write(probe: &Path) -> io::Result<()> {
-    let mut file = File::create(probe)?;
+/// Runs before the directory is locked, so another process may be at work in it, or at the same probe: the name is this process's own and of this moment (in
+/// containers, process numbers repeat), and no name of the store. The file loses it before it is written, so a stop in between leaves nothing; O_TMPFILE would
+/// do the same, but not on every file system. Should the process end right between the two calls, an empty file stays that nobody minds.
+fn probe(dir: &Path) -> io::Result<()> {
+    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let path = dir.join(format!("logboom.probe.{}.{nanos}", std::process::id()));
+    let mut file = File::create_new(&path)?;
+    fs::remove_file(&path)?;
     file.write_all(&[0; PROBE_BYTES])?;
     file.sync_data() // some file systems allocate late and say only now that there is no room
 }
@@ -55,16 +55,20 @@ fn explain(dir: &Path, error: io::Error, step: Step) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::name::FileName;
     use rustix::io::Errno;
 
     #[test]
-    fn the_probe_leaves_nothing_behind() {
+    fn the_probe_leaves_nothing_behind_and_what_others_write_alone() {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("new/data");
         fs::create_dir_all(&data).unwrap();
-        fs::write(data.join(PROBE), "left by a crash").unwrap();
+        // Another process is at its first start: it writes the format's version, under the name that it has until it is complete.
+        let others = FileName::Format.temporary().in_dir(&data);
+        fs::write(&others, "half").unwrap();
         usable(&data).unwrap();
-        assert_eq!(fs::read_dir(&data).unwrap().count(), 0);
+        assert_eq!(fs::read_to_string(&others).unwrap(), "half");
+        assert_eq!(fs::read_dir(&data).unwrap().count(), 1);
     }
 
     #[test]

@@ -209,6 +209,13 @@ impl Resolver<'_> {
             (None, Some(values)) => (values, Source::File),
             (None, None) => (default.iter().map(|text| (*text).to_owned()).collect(), Source::Default),
         };
+        if values.is_empty() {
+            return Err(ConfigError::Value {
+                place: self.place(key, source),
+                value: "[]".to_owned(),
+                expected: "expected at least one address".to_owned(),
+            });
+        }
         let parsed = values.iter().map(|text| {
             parse(text).map_err(|expected| ConfigError::Value { place: self.place(key, source), value: text.clone(), expected })
         });
@@ -271,6 +278,7 @@ mod tests {
         let table: &[(&str, &[&str], &[&str])] = &[
             ("[store]\nrotate_sise = '5MB'\n", &[], &["logboom.toml:2:1", "rotate_sise"]),
             ("[nonsense]\n", &[], &["logboom.toml:1:", "nonsense"]),
+            ("[server]\nlisten = []\n", &[], &["server.listen in", "at least one address"]),
             ("[store]\nrotate_size = 'lots'\n", &[], &["store.rotate_size", "lots", "5MB"]),
             ("", &["--listen", "udp://127.0.0.1:1"], &["--listen", "udp", "tcp://"]),
             ("", &["--compression", "gzip", "--compression-level", "12"], &["--compression-level", "12", "9"]),

@@ -99,7 +99,7 @@ impl PoolHandle {
 /// How a drain ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DrainReport {
-    /// Segments that are still raw; the next start archives them.
+    /// Segments that are still raw, because the time was over or the pool has failed; the next start archives them.
     pub left: usize,
 }
 
@@ -140,6 +140,8 @@ impl Pool {
     pub fn drain(self, within: Duration) -> DrainReport {
         let deadline = Instant::now() + within;
         self.handle.shared.drain();
+        // Until the end: the finisher may put a segment back that met a full disk.
+        self.handle.shared.wait_until_finished(deadline);
         drop(self.running);
         if self.ended.recv_deadline(deadline) == Err(RecvTimeoutError::Timeout) {
             self.handle.shared.abandon();

@@ -152,7 +152,11 @@ impl Shared {
         self.stats.archived.fetch_add(1, Ordering::Relaxed);
         self.stats.raw_bytes.fetch_add(raw_bytes, Ordering::Relaxed);
         self.stats.archive_bytes.fetch_add(archive_bytes, Ordering::Relaxed);
-        self.unfinished.fetch_sub(1, Ordering::SeqCst);
+        if self.unfinished.fetch_sub(1, Ordering::SeqCst) == 1 {
+            let guard = lock(&self.wake.0);
+            self.wake.1.notify_all();
+            drop(guard);
+        }
         if self.stats.resume() {
             lock(&self.pacing).retry_ms = DISK_FULL_RETRY_MS_MIN;
         }
@@ -180,6 +184,13 @@ impl Shared {
         };
         let guard = lock(&self.wake.0);
         drop(self.wake.1.wait_timeout_while(guard, wait, |()| !self.is_stopped()));
+    }
+
+    /// Waits until everything that was submitted is finished, the threads shall stop, or the deadline passes.
+    pub(super) fn wait_until_finished(&self, deadline: Instant) {
+        let within = deadline.saturating_duration_since(Instant::now());
+        let guard = lock(&self.wake.0);
+        drop(self.wake.1.wait_timeout_while(guard, within, |()| 0 < self.unfinished() && !self.is_stopped()));
     }
 
     /// From now on every level is the fastest.

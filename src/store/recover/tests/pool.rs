@@ -1,11 +1,15 @@
 //! The whole way on a disk that stops: appended, sealed, compressed, stopped anywhere, recovered, drained.
 
+use std::io;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use super::lines::{Crash, lines, snapshot};
 use super::recovered;
-use crate::store::disk::Disk;
+use crate::store::disk::{Disk, FileHook, Op};
 use crate::store::error::StorageError;
 use crate::store::level::LevelChoice;
 use crate::store::name::{Codec, FileName, ShardTag, Stream};
@@ -100,6 +104,36 @@ fn assert_finished(dir: &Path, codec: Option<Codec>) {
             _ => panic!("{name}"),
         }
     }
+}
+
+/// A disk that is full at the first sync of an archive, and has space again afterwards.
+#[derive(Default)]
+struct FullOnce {
+    was_full: AtomicBool,
+}
+
+impl FileHook for FullOnce {
+    fn before(&self, op: Op, path: &Path) -> io::Result<()> {
+        let is_archive = path.to_string_lossy().ends_with(".gz.tmp");
+        if op == Op::Fdatasync && is_archive && !self.was_full.swap(true, Ordering::SeqCst) {
+            thread::sleep(Duration::from_millis(100)); // the compress threads see an empty queue meanwhile
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_full_disk_in_a_drain_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("logs_20261124_150000_000001.jsonl"), "{}\n").unwrap();
+    let hook = Arc::new(FullOnce::default());
+    let (recovered, permits) = recovered(Disk::new(), dir.path(), 1).unwrap();
+    let pool = Pool::start(config(Disk::with_hook(hook.clone()), dir.path(), Some(Codec::Gzip)), &permits).unwrap();
+    recovered.sealed.into_iter().for_each(|segment| pool.handle().submit(segment));
+    assert_eq!(pool.drain(Duration::from_secs(60)).left, 0);
+    assert!(hook.was_full.load(Ordering::SeqCst));
+    assert_finished(dir.path(), Some(Codec::Gzip));
 }
 
 #[test]

@@ -4,7 +4,12 @@ use zstd::bulk::Compressor;
 use zstd::zstd_safe::{CParameter, compress_bound};
 
 use super::CodecError;
+use crate::limits::BLOCK_BYTES;
 use crate::store::name::Codec;
+
+/// The window of blocks of usual length. A longer one, which is one huge line, gets no larger one: zstd's tables grow with it, to 80 MB at the highest level.
+const WINDOW_LOG: u32 = BLOCK_BYTES.ilog2();
+const _: () = assert!(BLOCK_BYTES.is_power_of_two());
 
 /// One thread's zstd context.
 pub(super) struct Zstd {
@@ -17,6 +22,7 @@ impl Zstd {
         let level = *Codec::Zstd.levels().start();
         let mut context = Compressor::new(level).map_err(failed)?;
         context.set_parameter(CParameter::ChecksumFlag(true)).map_err(failed)?;
+        context.set_parameter(CParameter::WindowLog(WINDOW_LOG)).map_err(failed)?;
         Ok(Zstd { context, level })
     }
 
@@ -35,4 +41,22 @@ impl Zstd {
 
 fn failed(error: std::io::Error) -> CodecError {
     CodecError::new(Codec::Zstd, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::MIB;
+    use crate::limits::budget::COMPRESSOR_BYTES;
+
+    #[test]
+    fn a_huge_line_makes_no_huge_context() {
+        let raw = vec![b'x'; 16 * MIB];
+        let (mut zstd, mut out) = (Zstd::new().unwrap(), Vec::new());
+        for level in Codec::Zstd.levels() {
+            zstd.compress(&raw, level, &mut out).unwrap();
+            let bytes = zstd.context.context_mut().sizeof();
+            assert!(bytes < COMPRESSOR_BYTES, "level {level}: {bytes} bytes");
+        }
+    }
 }

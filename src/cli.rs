@@ -19,7 +19,8 @@ struct Cli {
     command: Command,
 }
 
-const AFTER_HELP: &str = "Exit codes: 0 clean, 1 bad usage, configuration or preflight, 2 storage failure, 3 the drain deadline passed";
+const AFTER_HELP: &str = "Exit codes: 0 clean, 1 bad usage, configuration or preflight, 2 storage failure or a defect, 3 the drain deadline passed, \
+                          129, 130, 143 a second SIGHUP, SIGINT, SIGTERM";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -34,7 +35,7 @@ enum Command {
 pub enum Outcome {
     /// Everything is done.
     Clean,
-    /// The drain deadline passed; what is left is raw, and archived at the next start.
+    /// The drain deadline passed. Lines that were received and not yet written are lost; what is still raw is archived at the next start.
     DrainDeadline,
 }
 

@@ -94,7 +94,7 @@ struct Running {
     http: Option<HttpServer>,
     pool: Pool,
     shards: Shards,
-    _watchdog: Option<Watchdog>,
+    watchdog: Option<Watchdog>,
 }
 
 impl Running {
@@ -157,7 +157,7 @@ impl Running {
             .transpose()
             .map_err(broken)?;
         systemd::ready("taking lines in");
-        Ok(Self { telemetry, http, pool, shards, _watchdog: watchdog })
+        Ok(Self { telemetry, http, pool, shards, watchdog })
     }
 
     /// Runs until a signal or a failure.
@@ -176,6 +176,7 @@ impl Running {
     fn stop(mut self, failed: &Receiver<StorageError>, drain_timeout: Duration) -> Result<Outcome, Failure> {
         let begun = Instant::now();
         let deadline = begun + drain_timeout;
+        drop(self.watchdog.take()); // shards that have ended do not tick; systemd ends its watch when a stop begins
         self.telemetry.set_phase(Phase::Stopping);
         systemd::stopping("writing and compressing what has been received", drain_timeout);
         self.shards.stop(begun + drain_timeout.mul_f64(INTAKE_SHARE));
@@ -184,11 +185,18 @@ impl Running {
             recv(shards_ended) -> ended => ended.unwrap_or_else(|_| Err("the thread that waits for the shards ended".to_owned())).map_err(Failure::Broken)?,
             recv(failed) -> error => return Err(failure(error)),
             default(deadline.saturating_duration_since(Instant::now())) => {
-                tracing::error!("the drain deadline passed before everything that was received could be written; those lines are lost");
+                tracing::error!(
+                    "the drain deadline passed before everything that was received could be written; those lines are lost, and what is still raw is archived \
+                     at the next start"
+                );
                 return Ok(Outcome::DrainDeadline);
             }
         }
-        tracing::info!("shards stopped after {:.3} s: everything received is written and durable", begun.elapsed().as_secs_f64());
+        // Sealed segments are made durable by the pool, with their archives.
+        tracing::info!(
+            "shards stopped after {:.3} s: everything received is written, open segments are durable",
+            begun.elapsed().as_secs_f64()
+        );
         let cut_off: u64 = self.telemetry.shards.iter().map(|shard| shard.counters.connections_closed[Closed::CutOff as usize].get()).sum();
         let left = self.pool.drain(deadline.saturating_duration_since(Instant::now())).left;
         if let Ok(error) = failed.try_recv() {

@@ -77,7 +77,7 @@ struct ServerSettings {
     /// Close a connection that has sent nothing for so long [default: off]
     #[arg(long, value_name = "DURATION|off")]
     idle_timeout: Option<Word>,
-    /// How long a stop may take before it exits with 3 [default: 10s]
+    /// How long a stop may take; past it, lines not yet written are lost, and it exits with 3 [default: 10s]
     #[arg(long, value_name = "DURATION")]
     drain_timeout: Option<Word>,
     /// How often rate and latency are printed [default: 1s]

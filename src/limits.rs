@@ -62,10 +62,13 @@ pub const EXECUTOR_IO_BYTES: usize = 64 * KIB;
 /// The shortest `--metrics-interval`: shards publish ten times per second, and a faster print would show zeros between.
 pub const METRICS_INTERVAL_MIN: Duration = Duration::from_millis(50);
 
-/// What is received at once of a RELP connection: several windows of a usual client (rsyslog's is 128 frames), and few enough frames to have room for the answers.
-pub const RELP_RECEIVE_BYTES: usize = 64 * KIB;
-/// The most frames in that: none is shorter than `1 syslog 0` and its newline.
-pub const RELP_RECEIVE_FRAMES_MAX: usize = RELP_RECEIVE_BYTES / 11 + 1;
+/// The shortest RELP frame that is answered: `1 x 0` and its newline. No more is received at once than may hold as many of them as there is room for answers.
+pub const RELP_FRAME_BYTES_MIN: usize = 6;
+/// How many frames there must be room for before a RELP connection is received from: fewer would make for many small receives.
+pub const RELP_ROOM_FRAMES_MIN: usize = RELP_ANSWER_RUNS_MAX / 2;
+
+/// How long a RELP client may leave its answers unread before its connection ends.
+pub const RELP_UNREAD_MAX: Duration = Duration::from_secs(60);
 
 /// HTTP connections at once; more wait to be accepted.
 pub const HTTP_CONNECTIONS_MAX: usize = 256;
@@ -90,9 +93,8 @@ pub fn raw_segments(shards: usize, compress_threads: usize) -> (usize, usize) {
 /// RELP frames of one connection that are not answered: as many as a fast sender has under way during one sync, and far beyond what clients allow themselves
 /// (librelp's window is 128). At this, the connection is not read.
 pub const RELP_WINDOW_FRAMES_MAX: usize = 16 * KIB;
-/// Entries in which they are kept, of 24 bytes: one for each receive, or for each record where accepted and rejected ones alternate. No fewer than librelp's
-/// window, so that it is never the narrower one.
-pub const RELP_ANSWER_RUNS_MAX: usize = 128;
+/// Entries in which they are kept, of 24 bytes: one for each receive, or for each record where accepted and rejected ones alternate.
+pub const RELP_ANSWER_RUNS_MAX: usize = 4096;
 /// RELP answers that are sent in one write: some hundred of them.
 pub const RELP_ANSWER_BYTES: usize = 8 * KIB;
 
@@ -117,5 +119,6 @@ pub const DISK_FULL_RETRY_MS_MAX: u64 = 2_000;
 const _: () = assert!(RECEIVE_BYTES <= BATCH_BYTES);
 const _: () = assert!(PARTIAL_SMALL_BYTES < RECEIVE_BYTES);
 const _: () = assert!(LINE_MAX_BYTES_MAX < u32::MAX as usize);
-const _: () = assert!(2 * RELP_RECEIVE_FRAMES_MAX <= RELP_WINDOW_FRAMES_MAX);
+const _: () = assert!(PARTIAL_SMALL_BYTES <= RELP_ROOM_FRAMES_MIN * RELP_FRAME_BYTES_MIN);
+const _: () = assert!(2 * RELP_ROOM_FRAMES_MIN <= RELP_WINDOW_FRAMES_MAX);
 const _: () = assert!(BLOCK_BYTES <= BLOCK_DECODED_BYTES_MAX);

@@ -56,6 +56,11 @@ pub fn budget(config: &Config) -> MemoryBudget {
     MemoryBudget::new(&BudgetInputs {
         shards: config.shards,
         connections_max: config.max_connections,
+        relp_connections_max: if config.listen.iter().any(|(protocol, _)| *protocol == Protocol::Relp) {
+            config.max_connections
+        } else {
+            0
+        },
         line_bytes_max: config.line_max,
         compress_threads: config.compress_threads,
         raw_segments: config.raw_segments,

@@ -2,13 +2,16 @@
 
 use super::{
     BATCH_BYTES, BATCHES_PER_STREAM, BLOCK_BYTES, EXECUTOR_IO_BYTES, HTTP_BUFFER_BYTES, HTTP_CONNECTIONS_MAX, HTTP_REQUESTS_MAX, KIB, MIB,
-    PARTIAL_SHARED_BYTES, PARTIAL_SMALL_BYTES, RECEIVE_BYTES, SERVICE_NAME_BYTES_MAX, SERVICES_MAX, SHARDS_MAX,
+    PARTIAL_SHARED_BYTES, PARTIAL_SMALL_BYTES, RECEIVE_BYTES, RELP_ANSWER_BYTES, RELP_ANSWER_RUNS_MAX, SERVICE_NAME_BYTES_MAX,
+    SERVICES_MAX, SHARDS_MAX,
 };
 
 /// Program, allocator, thread stacks and everything small.
 const BASE_BYTES: usize = 24 * MIB;
 /// One connection's task, socket, peer name and timers, without its unfinished line.
 const CONNECTION_BYTES: usize = 8 * KIB;
+/// What a RELP connection may keep of its answers: their queue, and twice what is sent at once.
+const RELP_ANSWERS_BYTES: usize = 24 * RELP_ANSWER_RUNS_MAX + 2 * RELP_ANSWER_BYTES;
 /// A shard's rings, task queues, histograms and helper threads.
 const SHARD_BASE_BYTES: usize = 4 * MIB;
 /// A vector that grows has up to twice the room that it needs.
@@ -36,6 +39,8 @@ pub struct BudgetInputs {
     pub shards: usize,
     /// Connections over all shards.
     pub connections_max: usize,
+    /// Those of them that may speak RELP.
+    pub relp_connections_max: usize,
     /// The longest line.
     pub line_bytes_max: usize,
     /// Compress threads.
@@ -54,12 +59,12 @@ pub struct MemoryBudget {
 impl MemoryBudget {
     /// The budget of one configuration.
     pub fn new(inputs: &BudgetInputs) -> Self {
-        let &BudgetInputs { shards, connections_max, line_bytes_max, compress_threads, raw_segments } = inputs;
+        let &BudgetInputs { shards, connections_max, relp_connections_max, line_bytes_max, compress_threads, raw_segments } = inputs;
         let record_bytes_max = stored_bytes_max(line_bytes_max);
         // A batch is closed when it is full, so the record that fills it may stand out; one more may be held for the next segment.
         let stream_bytes = BATCHES_PER_STREAM * (BATCH_BYTES + record_bytes_max) + record_bytes_max;
-        // A line that grows doubles its buffer.
-        let partial_bytes = 2 * PARTIAL_SHARED_BYTES.max(line_bytes_max);
+        // The places and the reserve; a line that grows doubles its buffer.
+        let partial_bytes = 2 * (PARTIAL_SHARED_BYTES.max(line_bytes_max) + line_bytes_max);
         // A JSON line is as long as it came; only a text line grows when it is stored, and is one string: no more than a copy to the scanner, two with its padding.
         let scanner_bytes = SCANNER_BYTES_PER_LINE_BYTE * line_bytes_max;
         let stored_scanner_bytes = scanner_bytes + 2 * GROWTH * record_bytes_max;
@@ -70,6 +75,7 @@ impl MemoryBudget {
         let parts = [
             ("base", BASE_BYTES),
             ("connections", connections_max * (CONNECTION_BYTES + PARTIAL_SMALL_BYTES)),
+            ("RELP answers", relp_connections_max * RELP_ANSWERS_BYTES),
             ("shards: executors", shards * (SHARD_BASE_BYTES + EXECUTOR_IO_BYTES)),
             ("shards: receive buffers", shards * RECEIVE_BYTES),
             ("shards: unfinished long lines", shards * partial_bytes),
@@ -102,6 +108,7 @@ mod tests {
         let budget = MemoryBudget::new(&BudgetInputs {
             shards: 2,
             connections_max: 10_000,
+            relp_connections_max: 0,
             line_bytes_max: MIB,
             compress_threads: 2,
             raw_segments: 24,

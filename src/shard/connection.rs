@@ -28,13 +28,13 @@ impl Connection {
     /// Takes a socket over. `peer` is its address as it appears in the rejected stream.
     pub(super) fn new(shard: Rc<Shard>, stream: TcpStream, peer: String) -> Self {
         let framer = Framer::new(shard.config.line_bytes_max);
-        Self { intake: Intake::new(shard.clone(), stream, RECEIVE_BYTES), shard, framer, peer }
+        Self { intake: Intake::new(shard.clone(), stream), shard, framer, peer }
     }
 
     /// Serves the connection to its end, and tells why it ended.
     pub(super) async fn serve(mut self) -> Closed {
         let closed = loop {
-            match self.intake.receive(self.framer.partial_len()).await {
+            match self.intake.receive(self.framer.partial_len(), RECEIVE_BYTES).await {
                 Ok(received) => self.take(received).await,
                 Err(closed) => break closed,
             }

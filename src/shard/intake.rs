@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures_lite::AsyncRead;
 use futures_lite::future::or;
 
-use crate::limits::{PARTIAL_SMALL_BYTES, RECEIVE_BYTES};
+use crate::limits::PARTIAL_SMALL_BYTES;
 use crate::metrics::counters::{Closed, Pause};
 
 use super::Shard;
@@ -19,6 +19,9 @@ use super::turn::{Place, Received};
 /// After a stop was requested, a connection that was found to have sent nothing for this long has nothing more under way.
 const STOP_QUIET: Duration = Duration::from_millis(100);
 
+/// How long a connection that was found empty after the stop may go on sending: what comes then was sent after.
+const STOP_AFTER_EMPTY: Duration = Duration::from_millis(500);
+
 /// What a connection may have had under way when a stop was requested: the most that the kernel's buffers of both ends hold by default (tcp(7): 6 MiB in `tcp_rmem`,
 /// 4 MiB in `tcp_wmem`), rounded up. One that has sent more since then has sent it after.
 const UNDER_WAY_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -27,8 +30,6 @@ const UNDER_WAY_BYTES_MAX: u64 = 16 * 1024 * 1024;
 pub(super) struct Intake<R> {
     shard: Rc<Shard>,
     stream: R,
-    /// The most that is received at once.
-    window_max: usize,
     place: Rc<Place>,
     stop_ticket: Rc<StopTicket>,
     /// Its place for an unfinished long line, and since when that line is unfinished.
@@ -36,25 +37,29 @@ pub(super) struct Intake<R> {
     held_since: Instant,
     /// Bytes received since a stop was requested.
     since_stop_bytes: u64,
+    /// When it was first found to have nothing to receive after a stop was requested: everything sent before the stop is taken in.
+    emptied: Option<Instant>,
 }
 
 impl<R: AsyncRead + Unpin> Intake<R> {
-    pub(super) fn new(shard: Rc<Shard>, stream: R, window_max: usize) -> Self {
-        assert!((PARTIAL_SMALL_BYTES..=RECEIVE_BYTES).contains(&window_max));
+    pub(super) fn new(shard: Rc<Shard>, stream: R) -> Self {
         let stop_ticket = Rc::new(shard.stop.ticket());
         let (place, held, held_since) = (Rc::default(), Held::Nothing, Instant::now());
-        Self { shard, stream, window_max, place, stop_ticket, held, held_since, since_stop_bytes: 0 }
+        Self { shard, stream, place, stop_ticket, held, held_since, since_stop_bytes: 0, emptied: None }
     }
 
-    /// The next bytes, with the shard's receive buffer, or why there are no more. `partial_len` is the length of the unfinished line. Tell what became of it with
+    /// The next bytes, `window_max` at most, with the shard's receive buffer, or why there are no more. `partial_len` is the length of the unfinished line. Tell what became of it with
     /// [`taken`](Self::taken).
-    pub(super) async fn receive(&mut self, partial_len: usize) -> Result<Received, Closed> {
+    pub(super) async fn receive(&mut self, partial_len: usize, window_max: usize) -> Result<Received, Closed> {
         glommio::yield_if_needed().await;
         if self.shard.stop.is_past_deadline() {
             return Err(self.closed_at_deadline());
         }
+        if self.emptied.is_some_and(|emptied| emptied.elapsed() >= STOP_AFTER_EMPTY) {
+            return Err(Closed::Stopped);
+        }
         self.wait_for_long_line(partial_len).await;
-        match self.receive_or_end(partial_len).await {
+        match self.receive_or_end(partial_len, window_max).await {
             Ok(Ended::Not(received)) if received.len() > 0 => {
                 self.shard.counters().receives.add(1);
                 self.shard.counters().received_bytes.add(received.len() as u64);
@@ -90,29 +95,33 @@ impl<R: AsyncRead + Unpin> Intake<R> {
     }
 
     fn closed_at_deadline(&self) -> Closed {
-        if self.since_stop_bytes < UNDER_WAY_BYTES_MAX { Closed::CutOff } else { Closed::Stopped }
+        let is_taken_in = self.emptied.is_some() || self.since_stop_bytes >= UNDER_WAY_BYTES_MAX;
+        if is_taken_in { Closed::Stopped } else { Closed::CutOff }
     }
 
-    async fn receive_or_end(&mut self, partial_len: usize) -> io::Result<Ended> {
+    async fn receive_or_end(&mut self, partial_len: usize, window_max: usize) -> io::Result<Ended> {
         let stopped = quiet_after_stop(self.shard.clone(), self.stop_ticket.clone(), self.place.clone());
         let overdue = overdue(self.shard.clone(), self.held, self.held_since);
-        let received = async { self.poll_receive(partial_len).await.map(Ended::Not) };
+        let received = async { self.poll_receive(partial_len, window_max).await.map(Ended::Not) };
         or(received, or(stopped, overdue)).await
     }
 
-    async fn poll_receive(&mut self, partial_len: usize) -> io::Result<Received> {
-        let Self { shard, stream, window_max, place, held, held_since, .. } = self;
+    async fn poll_receive(&mut self, partial_len: usize, window_max: usize) -> io::Result<Received> {
+        let Self { shard, stream, place, held, held_since, emptied, .. } = self;
         poll_fn(|cx| {
             // Without a place an unfinished line must fit in the small buffer, and so must what may follow it; with the reserve, that keeps it short.
             let has_place = *held == Held::Place || shard.long_lines.is_free();
             let window = match held {
-                _ if has_place => *window_max,
-                Held::Reserve => PARTIAL_SMALL_BYTES,
-                _ => PARTIAL_SMALL_BYTES - partial_len.min(PARTIAL_SMALL_BYTES - 1),
+                _ if has_place => window_max,
+                Held::Reserve => PARTIAL_SMALL_BYTES.min(window_max),
+                _ => window_max.min(PARTIAL_SMALL_BYTES - partial_len.min(PARTIAL_SMALL_BYTES - 1)),
             };
             let polled = shard.turn.poll_receive(place, stream, window, cx);
             if polled.is_pending() {
                 shard.flush();
+                if emptied.is_none() && shard.stop.is_requested() && !place.is_waiting() {
+                    *emptied = Some(Instant::now());
+                }
             } else if has_place && *held == Held::Nothing {
                 *held = shard.long_lines.take();
                 *held_since = Instant::now();

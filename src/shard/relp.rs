@@ -5,19 +5,24 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
+use futures_lite::future::or;
 use futures_lite::io::{ReadHalf, WriteHalf, split};
 use futures_lite::{AsyncWrite, AsyncWriteExt};
 use glommio::net::TcpStream;
 
-use crate::limits::{RELP_ANSWER_BYTES, RELP_RECEIVE_BYTES, RELP_RECEIVE_FRAMES_MAX, RELP_WINDOW_FRAMES_MAX};
+use crate::limits::{RECEIVE_BYTES, RELP_ANSWER_BYTES, RELP_FRAME_BYTES_MIN, RELP_ROOM_FRAMES_MIN};
 use crate::metrics::counters::{Closed, Pause};
-use crate::record::relp::{Answer, Answers, RelpError, RelpFramer, SERVER_CLOSE, Session, Step};
+use crate::record::relp::{Answer, Answers, RelpFramer, SERVER_CLOSE, Session, Step};
 
 use super::Shard;
 use super::event::Event;
 use super::intake::Intake;
 use super::turn::Received;
+
+/// How often a stop looks whether its time is over.
+const STOP_POLL: Duration = Duration::from_millis(50);
 
 /// A RELP connection on its shard.
 pub(super) struct RelpConnection {
@@ -34,12 +39,12 @@ pub(super) struct RelpConnection {
 #[derive(Default)]
 struct Answering {
     answers: RefCell<Answers>,
-    /// Answers whose turn has come, not handed to the kernel yet.
-    out: RefCell<Vec<u8>>,
     /// Nothing more will be asked.
     is_ended: Cell<bool>,
     /// The peer takes no answers any more.
     is_broken: Cell<bool>,
+    /// There is something to answer, or nothing more will be.
+    asked: Event,
     /// Answers were handed to the kernel, or can't be.
     answered: Event,
 }
@@ -50,7 +55,7 @@ impl RelpConnection {
         let framer = RelpFramer::new(shard.config.line_bytes_max);
         let (reader, writer) = split(stream);
         Self {
-            intake: Intake::new(shard.clone(), reader, RELP_RECEIVE_BYTES),
+            intake: Intake::new(shard.clone(), reader),
             writer: Some(writer),
             shard,
             framer,
@@ -66,13 +71,19 @@ impl RelpConnection {
         let answers = glommio::spawn_local(answer_all(self.shard.clone(), self.answering.clone(), writer)).detach();
         let closed = self.receive_all().await;
         self.intake.leave();
-        if let Err(error) = self.framer.finish() {
-            self.count(error);
+        if closed == Closed::ByPeer
+            && !self.session.is_ended()
+            && let Err(error) = self.framer.finish()
+        {
+            self.shard.counters().relp_errors[error as usize].add(1);
         }
         self.answering.is_ended.set(true);
         self.shard.flush();
-        self.shard.progress.notify();
-        answers.await;
+        self.answering.asked.notify();
+        let answered = async {
+            answers.await;
+        };
+        or(answered, unread_at_stop(self.shard.clone())).await;
         // The peer may be gone without its answers; what it sent is written all the same.
         self.shard.all_written().await;
         closed
@@ -80,29 +91,29 @@ impl RelpConnection {
 
     async fn receive_all(&mut self) -> Closed {
         while !self.session.is_ended() {
-            self.wait_for_peer().await;
+            self.wait_for_room().await;
             if self.answering.is_broken.get() {
                 return Closed::Reset;
             }
-            match self.intake.receive(self.framer.partial_len()).await {
+            let window_max = RECEIVE_BYTES.min(self.answering.answers.borrow().room() * RELP_FRAME_BYTES_MIN);
+            match self.intake.receive(self.framer.partial_len(), window_max).await {
                 Ok(received) => self.take(received).await,
+                // What is not answered is sent again: nothing is lost that was not taken in.
+                Err(Closed::CutOff) => return Closed::Stopped,
                 Err(closed) => return closed,
             }
         }
         Closed::ByPeer
     }
 
-    /// Waits, without the receive buffer, until the peer has read so many of its answers that a full receive finds room for its own.
-    async fn wait_for_peer(&self) {
-        let Answering { answers, out, is_broken, answered, .. } = &*self.answering;
-        let has_room = || {
-            let outstanding = answers.borrow().outstanding();
-            is_broken.get() || (outstanding + RELP_RECEIVE_FRAMES_MAX <= RELP_WINDOW_FRAMES_MAX && out.borrow().len() <= RELP_ANSWER_BYTES)
-        };
+    /// Waits, without the receive buffer, until there is room for the answers to what may be received: records become safe, and the peer reads.
+    async fn wait_for_room(&self) {
+        let Answering { answers, is_broken, answered, .. } = &*self.answering;
+        let has_room = || is_broken.get() || answers.borrow().room() >= RELP_ROOM_FRAMES_MIN;
         if !has_room() {
             self.shard.flush();
             let _paused = self.shard.counters().pause(Pause::Answers);
-            answered.wait_until(has_room).await;
+            or(answered.wait_until(has_room), unread_at_stop(self.shard.clone())).await;
         }
     }
 
@@ -110,18 +121,15 @@ impl RelpConnection {
     async fn take(&mut self, mut received: Received) {
         let shard = self.shard.clone();
         let arrival = shard.clock.arrival();
-        let unfinished_len = self.framer.partial_len() + received.len();
+        let mut is_same_frame = true;
         let mut chunk = received.chunk();
         loop {
             if shard.core.borrow().is_full() {
                 shard.room().await;
                 continue;
             }
-            if self.answering.answers.borrow().is_full() {
-                self.wait_for_records().await;
-                continue;
-            }
             let Some(next) = self.framer.next(&mut chunk) else { break };
+            is_same_frame = false;
             let frame = match next {
                 Ok(frame) => frame,
                 Err(error) => {
@@ -148,23 +156,8 @@ impl RelpConnection {
             }
         }
         shard.publish_appended();
-        shard.progress.notify(); // answers that wait for nothing
-        let partial_len = self.framer.partial_len();
-        self.intake.taken(partial_len, partial_len == unfinished_len);
-    }
-
-    /// Waits until the next answer's turn has come, so that there is room for another. Depends on the disk alone, and not on the peer: the receive buffer is in
-    /// hand.
-    async fn wait_for_records(&self) {
-        self.shard.flush();
-        let _paused = self.shard.counters().pause(Pause::Writer);
-        let has_room = || !self.answering.answers.borrow().is_full();
-        self.shard.progress.wait_until(|| has_room() || self.answering.is_due(&self.shard)).await;
-        self.answering.release(&self.shard, usize::MAX);
-    }
-
-    fn count(&self, error: RelpError) {
-        self.shard.counters().relp_errors[error as usize].add(1);
+        self.answering.asked.notify();
+        self.intake.taken(self.framer.partial_len(), is_same_frame);
     }
 }
 
@@ -174,36 +167,38 @@ impl Answering {
         let answers = self.answers.borrow();
         !answers.is_empty() && answers.waits_for().is_none_or(|due| shard.is_safe(due))
     }
-
-    /// Moves answers whose turn has come to `out`, until it holds `bytes_max`.
-    fn release(&self, shard: &Shard, bytes_max: usize) {
-        let (mut answers, mut out) = (self.answers.borrow_mut(), self.out.borrow_mut());
-        let mut released = Vec::new();
-        while out.len() < bytes_max && answers.release(&mut released, |due| shard.is_safe(due)) > 0 {
-            out.append(&mut released);
-        }
-    }
 }
 
 /// Answers in order until nothing more will be asked, then says so and closes. Ends early when the peer takes no answers.
 async fn answer_all(shard: Rc<Shard>, answering: Rc<Answering>, mut writer: impl AsyncWrite + Unpin) {
-    let Answering { answers, out, is_ended, is_broken, answered } = &*answering;
+    let Answering { answers, is_ended, is_broken, asked, answered } = &*answering;
+    let mut out = Vec::with_capacity(RELP_ANSWER_BYTES);
     loop {
-        let has_ended = || is_ended.get() && answers.borrow().is_empty();
-        shard.progress.wait_until(|| !out.borrow().is_empty() || answering.is_due(&shard) || has_ended()).await;
-        answering.release(&shard, RELP_ANSWER_BYTES);
-        let bytes = std::mem::take(&mut *out.borrow_mut());
-        if bytes.is_empty() && has_ended() {
+        asked.wait_until(|| is_ended.get() || !answers.borrow().is_empty()).await;
+        if answers.borrow().is_empty() {
             break;
         }
-        let written = writer.write_all(&bytes).await;
+        // Only who waits for a record hears of every write and sync.
+        shard.progress.wait_until(|| answering.is_due(&shard)).await;
+        answers.borrow_mut().release(&mut out, |due| shard.is_safe(due));
+        let written = writer.write_all(&out).await;
+        out.clear();
+        is_broken.set(written.is_err());
         answered.notify();
         if written.is_err() {
-            is_broken.set(true);
             return;
         }
     }
     if writer.write_all(SERVER_CLOSE).await.is_ok() {
         let _ = writer.close().await;
+    }
+}
+
+/// Waits until the shard stops and a peer has had its time to read what it is answered.
+async fn unread_at_stop(shard: Rc<Shard>) {
+    let ticket = shard.stop.ticket();
+    ticket.requested().await;
+    while !shard.stop.is_past_deadline() {
+        glommio::timer::sleep(STOP_POLL).await;
     }
 }

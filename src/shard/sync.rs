@@ -91,7 +91,7 @@ impl Durability {
     fn is_due(&self, now_ns: u64, interval: Duration) -> bool {
         let unsynced = self.unsynced.borrow();
         let has_bytes = unsynced.open.is_some() || !unsynced.sealed.is_empty();
-        let is_old = || unsynced.since_ns + interval.as_nanos() as u64 <= now_ns;
+        let is_old = || u128::from(unsynced.since_ns) + interval.as_nanos() <= u128::from(now_ns);
         has_bytes && (self.is_waited_for() || is_old())
     }
 
@@ -157,4 +157,106 @@ async fn sync(shard: &Rc<Shard>, stream: Stream) -> Result<(), StorageError> {
 /// How long each record took until `now_ns`: nanoseconds, and how many took as long.
 pub(super) fn latencies(stamps: &[Stamp], now_ns: u64) -> impl Iterator<Item = (u64, u64)> {
     stamps.iter().map(move |stamp| (now_ns.saturating_sub(stamp.received_ns), stamp.records))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::disk::{Disk, FileHook, Op};
+    use crate::store::name::ShardTag;
+    use crate::store::open::SegmentWriter;
+    use crate::store::permits::RawPermits;
+    use crate::store::segment::Sequence;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+    use std::path::Path;
+    use std::sync::{Arc, Mutex};
+
+    /// Counts the fdatasyncs of each file by its path; sealed ones keep the path they were opened under.
+    #[derive(Default)]
+    struct Syncs(Mutex<usize>);
+
+    impl FileHook for Syncs {
+        fn before(&self, op: Op, _: &Path) -> std::io::Result<()> {
+            *self.0.lock().unwrap() += usize::from(op == Op::Fdatasync);
+            Ok(())
+        }
+    }
+
+    #[derive(Debug, Clone, Copy)]
+    enum Step {
+        Write { records: u64, is_wanted: bool },
+        Seal,
+        Sync,
+    }
+
+    fn any_step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => (1..5u64, any::<bool>()).prop_map(|(records, is_wanted)| Step::Write { records, is_wanted }),
+            2 => Just(Step::Seal),
+            2 => Just(Step::Sync),
+        ]
+    }
+
+    proptest! {
+        /// Whatever the order of writes, seals and syncs: what counts as durable was in a file that was synced after it was written.
+        #[test]
+        fn what_is_wanted_counts_as_durable_only_when_its_file_was_synced(steps in prop::collection::vec(any_step(), 1..40)) {
+            let dir = tempfile::tempdir().unwrap();
+            let syncs = Arc::new(Syncs::default());
+            let disk = Disk::with_hook(syncs.clone());
+            let permits = RawPermits::new(100);
+            let (stream, tag) = (Stream::Logs, ShardTag::SINGLE);
+            let mut file = SegmentWriter::new(disk, dir.path(), stream, tag, Sequence::new(stream, tag, 1));
+            let durability = Durability::default();
+            let interval = Duration::MAX;
+            // Records that are written and not synced, of the open segment and of sealed ones, and those somebody waits for.
+            let (mut unsynced, mut in_sealed, mut wanted) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+            for step in steps {
+                match step {
+                    Step::Write { records, is_wanted } => {
+                        if file.needs_permit() {
+                            file.give_permit(permits.try_claim().unwrap());
+                        }
+                        let first = durability.written() + 1;
+                        if is_wanted {
+                            durability.want(first);
+                            wanted.insert(first);
+                        }
+                        file.append(b"x\n", &mut 0).unwrap();
+                        durability.on_written(records, &[], file.sync_target(), 0);
+                        unsynced.extend(first..first + records);
+                    }
+                    Step::Seal if !file.is_empty() => {
+                        durability.on_seal();
+                        drop(file.seal(None).unwrap());
+                        in_sealed.append(&mut unsynced);
+                    }
+                    Step::Sync if durability.is_due(0, interval) => {
+                        let before = *syncs.0.lock().unwrap();
+                        let (targets, _, upto) = durability.take();
+                        let files = targets.len();
+                        targets.iter().try_for_each(SyncTarget::sync).unwrap();
+                        prop_assert_eq!(*syncs.0.lock().unwrap() - before, files);
+                        // Everything of the open segment is in its file; of the sealed ones those that were kept.
+                        unsynced.clear();
+                        if files > 1 || file.is_empty() {
+                            in_sealed.clear();
+                        }
+                        durability.on_durable(upto);
+                    }
+                    Step::Seal | Step::Sync => {}
+                }
+                for record in wanted.iter().filter(|record| **record <= durability.durable()) {
+                    prop_assert!(!unsynced.contains(record) && !in_sealed.contains(record), "record {}", record);
+                }
+            }
+            while durability.is_due(0, interval) {
+                let (targets, _, upto) = durability.take();
+                targets.iter().try_for_each(SyncTarget::sync).unwrap();
+                durability.on_durable(upto);
+            }
+            prop_assert!(wanted.last().is_none_or(|last| *last <= durability.durable()), "everything wanted is made durable");
+        }
+    }
 }

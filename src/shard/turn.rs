@@ -37,10 +37,14 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// Whether the connection waits for its turn, or has not looked yet although it has come.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waker.borrow().is_some() || self.granted.borrow().is_some()
+    }
+
     /// Whether the connection has waited for its turn since this was last asked, or waits now: it may have bytes that nobody has looked at.
     pub(super) fn take_has_waited(&self) -> bool {
-        let waits = self.waker.borrow().is_some() || self.granted.borrow().is_some();
-        self.has_waited.replace(false) || waits
+        self.has_waited.replace(false) || self.is_waiting()
     }
 }
 

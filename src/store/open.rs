@@ -20,7 +20,7 @@ pub struct SegmentWriter {
     dir: PathBuf,
     open_path: PathBuf,
     sequence: Sequence,
-    permit: Option<RawPermit>,
+    permit: Option<Arc<RawPermit>>,
     open: Option<OpenFile>,
 }
 
@@ -40,6 +40,8 @@ pub struct SyncTarget {
     dir: PathBuf,
     file: Arc<DiskFile>,
     has_durable_name: Arc<AtomicBool>,
+    /// The file may be sealed, archived and removed meanwhile, but it takes its place on disk until this is dropped.
+    _permit: Option<Arc<RawPermit>>,
 }
 
 impl SegmentWriter {
@@ -52,7 +54,7 @@ impl SegmentWriter {
     /// Goes on with the open segment that a former process left, `len` bytes of whole lines.
     pub fn resume(&mut self, file: DiskFile, len: u64, permit: RawPermit) {
         self.open = Some(OpenFile { file: Arc::new(file), len, has_durable_name: Arc::default() });
-        self.permit = Some(permit);
+        self.permit = Some(Arc::new(permit));
     }
 
     /// Bytes of the open segment.
@@ -73,7 +75,7 @@ impl SegmentWriter {
     /// Gives the right to open the next segment.
     pub fn give_permit(&mut self, permit: RawPermit) {
         assert!(self.permit.is_none());
-        self.permit = Some(permit);
+        self.permit = Some(Arc::new(permit));
     }
 
     /// Appends `bytes[*done..]`, whole lines, opening the segment where there is none. `done` counts what has been written: after an error, the same call
@@ -111,6 +113,7 @@ impl SegmentWriter {
             dir: self.dir.clone(),
             file: open.file.clone(),
             has_durable_name: open.has_durable_name.clone(),
+            _permit: self.permit.clone(),
         })
     }
 }

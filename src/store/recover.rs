@@ -223,7 +223,7 @@ impl Recovery<'_> {
     }
 
     fn hand_to_pool(&mut self, id: SegmentId, path: PathBuf, raw_bytes: u64) {
-        let permit = self.config.permits.claim_recovered();
+        let permit = Arc::new(self.config.permits.claim_recovered());
         self.sealed.push(SealedSegment { id, path, raw_bytes, blocks: None, on_durable: None, permit });
     }
 

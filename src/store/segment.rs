@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::name::{SegmentId, ShardTag, Stream};
 use super::permits::RawPermit;
@@ -87,7 +88,7 @@ pub struct SealedSegment {
     /// Told when its lines are durable, if somebody wants to know.
     pub on_durable: Option<OnDurable>,
     /// Released when the raw file is gone.
-    pub permit: RawPermit,
+    pub permit: Arc<RawPermit>,
 }
 
 /// The sequence numbers of one stream and shard. One writer owns it; numbers are never used twice, over restarts too, because recovery starts it

@@ -53,8 +53,8 @@ fn memory_stays_under_the_printed_budget_and_raw_segments_under_their_limit() {
         .args(SLOW)
         .args(bounds));
     let budget_bytes = number_after(&String::from_utf8_lossy(&budget.stdout), "total");
-    assert!(budget_bytes < 300_000_000, "{budget_bytes}: what is offered below must exceed it by far");
-    let ends = Instant::now() + Duration::from_secs(3);
+    assert!(budget_bytes < 400_000_000, "{budget_bytes}: what is offered below must exceed it by far");
+    let ends = Instant::now() + Duration::from_secs(3); // time enough for a gigabyte over loopback, if anybody took it
     let raw_peak = thread::scope(|scope| {
         for client in 0..8 {
             let stream = daemon.connect();

@@ -85,3 +85,21 @@ fn connections_still_in_the_accept_queue_are_served() {
     assert_eq!(daemon.wait_exit().code(), Some(0), "{}", daemon.stderr());
     assert_eq!(lines(dir.path(), "logs").len(), 50);
 }
+
+#[test]
+fn a_peer_that_sends_a_little_all_the_time_does_not_make_a_stop_unclean() {
+    let dir = temp_dir();
+    let mut daemon = TestDaemon::start(dir.path(), &["--shards", "1", "--drain-timeout", "30s"]);
+    let mut stream = daemon.connect();
+    let sender = thread::spawn(move || {
+        let mut sent = 0;
+        while writeln!(stream, "{{\"n\":{sent}}}").is_ok() {
+            sent += 1;
+            thread::sleep(Duration::from_millis(20));
+        }
+    });
+    daemon.wait_for("lines arrive", |daemon| daemon.stats()["ledger"]["written"].as_u64().unwrap() > 3);
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait_exit().code(), Some(0), "{}", daemon.stderr());
+    sender.join().unwrap();
+}

@@ -150,6 +150,11 @@ impl Answers {
         self.runs.is_empty()
     }
 
+    /// How many more frames may be taken, whatever they are.
+    pub fn room(&self) -> usize {
+        (RELP_WINDOW_FRAMES_MAX - self.outstanding).min(RELP_ANSWER_RUNS_MAX - self.runs.len())
+    }
+
     /// Frames that are not answered.
     pub fn outstanding(&self) -> usize {
         self.outstanding

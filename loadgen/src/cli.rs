@@ -16,13 +16,13 @@ use values::{Cores, Listen, Target};
 
 /// Usage errors, and what `verify` finds.
 pub const EXIT_WRONG: u8 = 1;
-/// The target refused, broke off or did not confirm.
+/// The target refused, broke off, or did not confirm or acknowledge.
 pub const EXIT_TARGET: u8 = 2;
 /// The generator itself lagged: the figures mean nothing.
 pub const EXIT_INVALID: u8 = 3;
 
-const EXIT_CODES: &str = "Exit codes: 0 good; 1 wrong usage, or verify found a difference; 2 the target refused, broke off or did not confirm; \
-     3 INVALID: the generator itself lagged behind its schedule.";
+const EXIT_CODES: &str = "Exit codes: 0 good; 1 wrong usage, or verify found a difference; 2 the target refused a connection or \
+     a line, broke off (relp://: and did not come back in time), or did not confirm or acknowledge everything; 3 INVALID: the generator itself lagged behind its schedule.";
 
 /// Drives logboom with realistic traffic and proves that nothing was lost.
 #[derive(Debug, Parser)]
@@ -46,7 +46,7 @@ enum Command {
 /// Flags of `run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Where the lines go: tcp://HOST:PORT, or file:PATH, which is appended to
+    /// Where the lines go: tcp://HOST:PORT; relp://HOST:PORT, whose server acknowledges each; or file:PATH, which is appended to
     #[arg(long, value_name = "URI", default_value = "tcp://127.0.0.1:7171")]
     pub target: Target,
 
@@ -73,6 +73,14 @@ pub struct RunArgs {
     /// How many lines to send, over all clients [default: until --duration, or Ctrl-C]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=LINES_MAX))]
     pub count: Option<u64>,
+
+    /// Lines of one client that may be unacknowledged, for relp:// [default: 128]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub window: Option<u64>,
+
+    /// How long a client goes on reconnecting without an answer before it ends with an error, for relp:// [default: 30s]
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    pub reconnect_timeout: Option<Duration>,
 
     /// How lines are written
     #[arg(long, value_enum, default_value_t = Format::Json)]
@@ -128,7 +136,8 @@ pub enum ReportForm {
 /// Flags of `sink`.
 #[derive(Debug, Args)]
 pub struct SinkArgs {
-    /// Where to listen; port 0 picks one, which the line `ready tcp=HOST:PORT` on stdout names
+    /// Where to listen: tcp://HOST:PORT, or relp://HOST:PORT to acknowledge each line; port 0 picks one, which the line `ready tcp=HOST:PORT` or
+    /// `ready relp=HOST:PORT` on stdout names
     #[arg(long, value_name = "URI", default_value = "tcp://127.0.0.1:7171")]
     pub listen: Listen,
 
@@ -152,9 +161,14 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "NAME", default_value = "logs")]
     pub stream: String,
 
-    /// Which lines must be there: all that were sent, or only those that the target confirmed (after a crash of the target)
-    #[arg(long, value_enum, default_value_t = Require::Sent)]
-    pub require: Require,
+    /// Which lines must be there: all that were sent, or only those that the target confirmed or acknowledged (after a crash of the target). Lines that it
+    /// refused are never required [default: acknowledged for a run to relp://, sent for others]
+    #[arg(long, value_enum)]
+    pub require: Option<Require>,
+
+    /// Which further copies of a line are no difference. A run to relp:// sends unacknowledged lines again when it has to reconnect
+    #[arg(long, value_enum, default_value_t = Duplicates::Explained)]
+    pub duplicates: Duplicates,
 
     /// Form of the report on stdout
     #[arg(long, value_enum, default_value_t = ReportForm::Text)]
@@ -166,8 +180,32 @@ pub struct VerifyArgs {
 pub enum Require {
     /// Every line that the kernel took whole
     Sent,
-    /// Every line of a connection that the target closed after everything was sent
+    /// Every line of a connection that the target closed after everything was sent; of relp://, every acknowledged line
     Confirmed,
+    /// Every line that the target acknowledged, of relp://
+    Acknowledged,
+}
+
+impl Require {
+    /// As it is typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Require::Sent => "sent",
+            Require::Confirmed => "confirmed",
+            Require::Acknowledged => "acknowledged",
+        }
+    }
+}
+
+/// Which further copies of a line `verify` accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Duplicates {
+    /// All
+    Allowed,
+    /// As many of a line as the run sent it again
+    Explained,
+    /// No
+    None,
 }
 
 /// Reads the arguments, does what they say, prints an error once. The process's exit code.

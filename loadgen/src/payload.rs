@@ -18,6 +18,8 @@ pub use format::Format;
 pub use judge::Judgement;
 pub use slots::{LineId, Stamp};
 
+use std::ops::Range;
+
 use dice::{Dice, mix};
 use slots::{ID_BYTES, PATCH_BYTES, RUN_BYTES, STAMP_BYTES, digits};
 use traffic::Traffic;
@@ -64,25 +66,47 @@ impl Payload {
 
     /// Appends `lines` whole lines of `client` from line number `seq` on, all with the time `stamp`.
     pub fn append(&self, out: &mut Vec<u8>, client: u32, seq: u64, lines: usize, stamp: &Stamp) {
+        self.append_each(out, client, seq, lines, stamp, |_, _| {});
+    }
+
+    /// The same; `before` may append something in front of each line, whose length it gets, newline included.
+    pub fn append_each(
+        &self,
+        out: &mut Vec<u8>,
+        client: u32,
+        seq: u64,
+        lines: usize,
+        stamp: &Stamp,
+        mut before: impl FnMut(&mut Vec<u8>, usize),
+    ) {
         let (mut seq, mut left) = (seq, lines);
         while 0 < left {
             let (block, first) = self.place(client, seq);
             let count = left.min(BLOCK_LINES - first);
             let patch = LineId::patch(client, seq / BLOCK_LINES as u64);
-            self.append_of_block(out, block, first..first + count, &patch, stamp);
+            self.append_of_block(out, block, first..first + count, &patch, stamp, &mut before);
             seq += count as u64;
             left -= count;
         }
     }
 
     /// The loop that has to be fast: each line is copied, then two short pieces of it are overwritten while it is in the first-level cache.
-    fn append_of_block(&self, out: &mut Vec<u8>, block: &Block, lines: std::ops::Range<usize>, patch: &[u8; PATCH_BYTES], stamp: &Stamp) {
+    fn append_of_block(
+        &self,
+        out: &mut Vec<u8>,
+        block: &Block,
+        lines: Range<usize>,
+        patch: &[u8; PATCH_BYTES],
+        stamp: &Stamp,
+        before: &mut impl FnMut(&mut Vec<u8>, usize),
+    ) {
         let before_stamp = self.format.before_stamp();
         let behind_patch = self.format.after_id() + 1 + ID_BYTES - RUN_BYTES; // from the patch to the line's end, newline included
         let mut start = block.start(lines.start);
         out.reserve(block.start(lines.end) - start);
         for &end in &block.ends[lines] {
             let end = end as usize;
+            before(out, end - start);
             let at = out.len();
             out.extend_from_slice(&block.bytes[start..end]);
             let line = &mut out[at..];

@@ -1,10 +1,12 @@
 //! `loadgen run`: sends made lines from one thread per client, then writes the manifest and the report.
 //!
-//! Every client connects before the first one sends. A client that fails ends alone; the others go on, and the process exits with 2.
+//! Every client connects before the first one sends. A client that fails ends alone; the others go on, and the process exits with 2. [`client`] sends to what only
+//! takes, [`relp`] to what acknowledges.
 
 pub mod client;
 pub mod plan;
 pub mod progress;
+pub mod relp;
 pub mod report;
 pub mod target;
 
@@ -17,13 +19,15 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 
+use crate::cli::values::Target;
 use crate::cli::{EXIT_INVALID, EXIT_TARGET, ReportForm, RunArgs};
 use crate::manifest::Manifest;
 use crate::payload::{Payload, run_name};
 use crate::stop::{self, Stop};
-use client::{Client, Counter, Outcome};
+use client::{Client, Counter, Outcome, Task};
 use plan::Plan;
 use progress::Progress;
+use relp::RelpClient;
 use report::Report;
 use target::Connection;
 
@@ -82,8 +86,8 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     eprintln!("loadgen: run {} with seed {}: {plan}", run_name(plan.seed), plan.seed);
     let signalled = stop::on_signals()?;
     let payload = Payload::new(plan.seed, plan.format);
-    let connections = match connect(&plan) {
-        Ok(connections) => connections,
+    let senders = match connect(&plan) {
+        Ok(senders) => senders,
         Err(error) => {
             eprintln!("loadgen: {error:#}");
             return Ok(ExitCode::from(EXIT_TARGET));
@@ -94,7 +98,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let head_start = HEAD_START + HEAD_START_PER_CLIENT * plan.clients;
     let shared = Arc::new(Shared { payload, stop: Stop::default(), gather, head_start, clock: OnceLock::new() });
     let counters: Arc<[Counter]> = (0..plan.clients).map(|_| Counter::default()).collect();
-    let handles = spawn(&plan, connections, &shared, &counters)?;
+    let handles = spawn(&plan, senders, &shared, &counters)?;
     let clock = shared.gather();
     watch(&plan, &handles, &shared, &counters, clock, &signalled);
     let mut outcomes = Vec::with_capacity(handles.len());
@@ -104,23 +108,51 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     conclude(&plan, &shared, &outcomes, clock, form)
 }
 
-fn connect(plan: &Plan) -> anyhow::Result<Vec<Connection>> {
-    let count = plan.clients_with_lines();
-    let one = |client: u32| Connection::open(&plan.target, client == 0, plan.format).with_context(|| format!("client {client}"));
-    (0..count).map(one).collect()
+/// A client of either kind.
+enum Sender {
+    /// Sends lines, and has no answers but the end.
+    Stream(Box<Client>),
+    /// Sends frames, each of which is acknowledged.
+    Relp(Box<RelpClient>),
 }
 
-fn spawn(
-    plan: &Plan,
-    connections: Vec<Connection>,
-    shared: &Arc<Shared>,
-    counters: &Arc<[Counter]>,
-) -> anyhow::Result<Vec<JoinHandle<Outcome>>> {
-    // The barrier counts every client, also those that have nothing to send.
-    let idle = (connections.len() as u32..plan.clients).map(|_| Connection::None);
-    let mut handles = Vec::with_capacity(plan.clients as usize);
-    for (number, connection) in (0..).zip(connections.into_iter().chain(idle)) {
-        let client = Client::new(plan, number, connection);
+impl Sender {
+    /// Opens the connection of a client, if it has anything to send.
+    fn new(plan: &Plan, number: u32) -> anyhow::Result<Self> {
+        let task = Task::new(plan, number);
+        let is_idle = plan.clients_with_lines() <= number;
+        Ok(match &plan.target {
+            Target::Relp(address) => {
+                let session =
+                    if is_idle { None } else { Some(RelpClient::open(address).with_context(|| format!("connect to {}", plan.target))?) };
+                let (window, reconnect_timeout) = (plan.window, plan.reconnect_timeout);
+                let options = relp::Options { address: address.clone(), window, reconnect_timeout };
+                Sender::Relp(Box::new(RelpClient::new(task, options, session, plan.format.header())))
+            }
+            _ if is_idle => Sender::Stream(Box::new(Client::new(task, Connection::None))),
+            Target::Tcp(address) => {
+                let connection = Connection::to_address(address).with_context(|| format!("connect to {}", plan.target))?;
+                Sender::Stream(Box::new(Client::new(task, connection)))
+            }
+            Target::File(path) => Sender::Stream(Box::new(Client::new(task, Connection::to_file(path, number == 0, plan.format)?))),
+        })
+    }
+
+    fn send_all(self, shared: &Shared, counter: &Counter) -> Outcome {
+        match self {
+            Sender::Stream(client) => client.send_all(shared, counter),
+            Sender::Relp(client) => client.send_all(shared, counter),
+        }
+    }
+}
+
+fn connect(plan: &Plan) -> anyhow::Result<Vec<Sender>> {
+    (0..plan.clients).map(|number| Sender::new(plan, number).with_context(|| format!("client {number}"))).collect()
+}
+
+fn spawn(plan: &Plan, senders: Vec<Sender>, shared: &Arc<Shared>, counters: &Arc<[Counter]>) -> anyhow::Result<Vec<JoinHandle<Outcome>>> {
+    let mut handles = Vec::with_capacity(senders.len());
+    for (number, sender) in (0..).zip(senders) {
         let core = plan.core_of(number);
         let (shared, counters) = (shared.clone(), counters.clone());
         let work = move || {
@@ -129,7 +161,7 @@ fn spawn(
             {
                 eprintln!("loadgen: client {number} could not be pinned to core {core}");
             }
-            client.send_all(&shared, &counters[number as usize])
+            sender.send_all(&shared, &counters[number as usize])
         };
         handles.push(thread::Builder::new().stack_size(STACK_BYTES).spawn(work).with_context(|| format!("start client {number}"))?);
     }
@@ -141,7 +173,7 @@ fn watch(plan: &Plan, handles: &[JoinHandle<Outcome>], shared: &Shared, counters
     let mut progress = Progress::new(plan);
     while !handles.iter().all(JoinHandle::is_finished) {
         if stop::is_set(signalled) && shared.stop.since().is_none() {
-            progress.say("ending: each client finishes the batch in hand and waits for the target to close; again to break off");
+            progress.say("ending: each client finishes the batch in hand and waits for the target to confirm; again to break off");
             shared.stop.request();
         }
         let lines = counters.iter().map(|counter| counter.lines.load(Ordering::Relaxed)).sum();

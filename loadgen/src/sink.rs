@@ -1,8 +1,10 @@
-//! `loadgen sink`: reads and discards, so that the generator's own ceiling can be measured.
+//! `loadgen sink`: reads and discards, so that the generator's own ceiling can be measured. With relp:// it acknowledges what it discards ([`relp`]).
 //!
 //! It closes a connection when its peer has, as the daemon does once everything is written, so that a run against it is confirmed.
 
-use std::io::{ErrorKind, Read, Write as _, stdout};
+pub mod relp;
+
+use std::io::{self, ErrorKind, Read, Write as _, stdout};
 use std::net::{TcpListener, TcpStream, ToSocketAddrs as _};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +16,7 @@ use anyhow::{Context, anyhow};
 use socket2::{Domain, Socket, Type};
 
 use crate::cli::SinkArgs;
+use crate::cli::values::Listen;
 use crate::{host, stop};
 
 /// One read. Fits a core's second-level cache with what the kernel copies into it.
@@ -25,6 +28,13 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 const BACKLOG: i32 = 4096;
 /// A reader needs little stack.
 const STACK_BYTES: usize = 128 * 1024;
+
+/// What is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Tcp,
+    Relp,
+}
 
 #[derive(Default)]
 struct Totals {
@@ -39,14 +49,19 @@ struct Totals {
 /// Runs the sink until a signal, or with `--once` until the last connection closes.
 pub fn sink(args: SinkArgs) -> anyhow::Result<ExitCode> {
     let signalled = stop::on_signals()?;
-    let listener = listen(&args.listen.0).with_context(|| format!("listen on {}", args.listen.0))?;
+    let (protocol, host_port) = match &args.listen {
+        Listen::Tcp(host_port) => (Protocol::Tcp, host_port),
+        Listen::Relp(host_port) => (Protocol::Relp, host_port),
+    };
+    let listener = listen(host_port).with_context(|| format!("listen on {host_port}"))?;
     let address = listener.local_addr().context("the listener's address")?;
-    writeln!(stdout(), "ready tcp={address}").context("write to stdout")?;
+    let name = if protocol == Protocol::Tcp { "tcp" } else { "relp" };
+    writeln!(stdout(), "ready {name}={address}").context("write to stdout")?;
 
     let totals = Arc::new(Totals::default());
     let accepting = {
         let totals = totals.clone();
-        thread::spawn(move || accept_all(&listener, &totals))
+        thread::spawn(move || accept_all(&listener, protocol, &totals))
     };
     while !stop::is_set(&signalled) {
         if accepting.is_finished() {
@@ -73,14 +88,16 @@ fn listen(address: &str) -> anyhow::Result<TcpListener> {
 }
 
 /// Accepts without a pause. Ends with the process, or with an error.
-fn accept_all(listener: &TcpListener, totals: &Arc<Totals>) -> anyhow::Result<()> {
+fn accept_all(listener: &TcpListener, protocol: Protocol, totals: &Arc<Totals>) -> anyhow::Result<()> {
     loop {
         match listener.accept() {
             Ok((stream, _)) => {
+                // What acknowledges in pieces must not have them held back until the client's TCP acknowledges the first.
+                stream.set_nodelay(true).context("set TCP_NODELAY")?;
                 totals.first.get_or_init(|| (Instant::now(), host::cpu_s()));
                 totals.opened.fetch_add(1, Ordering::Relaxed);
                 let totals = totals.clone();
-                thread::Builder::new().stack_size(STACK_BYTES).spawn(move || discard(stream, &totals)).context("start a reader")?;
+                thread::Builder::new().stack_size(STACK_BYTES).spawn(move || serve(stream, protocol, &totals)).context("start a reader")?;
             }
             Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
             Err(error) => return Err(error).context("accept a connection"),
@@ -88,23 +105,31 @@ fn accept_all(listener: &TcpListener, totals: &Arc<Totals>) -> anyhow::Result<()
     }
 }
 
-fn discard(mut stream: TcpStream, totals: &Totals) {
+fn serve(mut stream: TcpStream, protocol: Protocol, totals: &Totals) {
+    let count = |lines: u64, bytes: usize| {
+        totals.lines.fetch_add(lines, Ordering::Relaxed);
+        totals.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    };
+    let end = match protocol {
+        Protocol::Tcp => discard(&mut stream, count),
+        Protocol::Relp => relp::acknowledge(&mut stream, count),
+    };
+    if let Err(error) = end {
+        eprintln!("loadgen: a client: {error}");
+    }
+    totals.closed.fetch_add(1, Ordering::Release);
+}
+
+fn discard(stream: &mut TcpStream, count: impl Fn(u64, usize)) -> io::Result<()> {
     let mut buf = vec![0; READ_BYTES];
     loop {
         match stream.read(&mut buf) {
-            Ok(0) => break,
-            Ok(n) => {
-                totals.lines.fetch_add(memchr::memchr_iter(b'\n', &buf[..n]).count() as u64, Ordering::Relaxed);
-                totals.bytes.fetch_add(n as u64, Ordering::Relaxed);
-            }
+            Ok(0) => return Ok(()),
+            Ok(n) => count(memchr::memchr_iter(b'\n', &buf[..n]).count() as u64, n),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => {
-                eprintln!("loadgen: read from a client: {error}");
-                break;
-            }
+            Err(error) => return Err(error),
         }
     }
-    totals.closed.fetch_add(1, Ordering::Release);
 }
 
 fn summary(totals: &Totals) -> String {

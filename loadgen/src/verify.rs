@@ -14,11 +14,11 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Instant;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use serde::Serialize;
 
-use crate::cli::{EXIT_WRONG, ReportForm, Require, VerifyArgs};
-use crate::manifest::Manifest;
+use crate::cli::{Duplicates, EXIT_WRONG, ReportForm, Require, VerifyArgs};
+use crate::manifest::{ClientPart, Manifest};
 use crate::payload::{Judgement, Payload};
 use counts::{Counts, Examples};
 use ledger::{Ledger, Orders, Sighting};
@@ -33,6 +33,12 @@ pub struct Verdict {
     pub good: bool,
     /// Lines that must be there.
     pub required: u64,
+    /// Why: they were `sent`, `confirmed` or `acknowledged`.
+    pub required_because: &'static str,
+    /// Lines that the run sent, whether required or not.
+    pub sent: u64,
+    /// Lines that the target refused: never required.
+    pub refused: u64,
     /// Lines that must be there and are nowhere.
     pub missing: u64,
     /// Header lines that must be there (CSV: one per connection). Those of other runs look the same, so more are no difference.
@@ -66,6 +72,7 @@ pub fn verify(args: VerifyArgs) -> anyhow::Result<ExitCode> {
     let begun = Instant::now();
     let manifest = Manifest::read(&args.manifest)?;
     let snapshot = Snapshot::take(&args.data_dir, &args.stream)?;
+    let require = required(&manifest, args.require)?;
     let payload = Payload::new(manifest.seed, manifest.format);
     let ledger = Ledger::new(&manifest);
 
@@ -75,13 +82,21 @@ pub fn verify(args: VerifyArgs) -> anyhow::Result<ExitCode> {
         readers.into_iter().map(|reader| reader.join().map_err(|_| anyhow!("a reader's thread panicked"))?).collect::<anyhow::Result<_>>()
     })?;
 
-    let verdict = Verdict::new(&manifest, args.require, &ledger, found, begun);
+    let verdict = Verdict::new(&manifest, require, args.duplicates, &ledger, found, begun);
     let text = match args.report {
         ReportForm::Text => verdict.to_string(),
         ReportForm::Json => serde_json::to_string_pretty(&verdict).context("the report as JSON")?,
     };
     writeln!(stdout(), "{}", text.trim_end()).context("write the report to stdout")?;
     Ok(if verdict.good { ExitCode::SUCCESS } else { ExitCode::from(EXIT_WRONG) })
+}
+
+/// Which lines must be there: what was asked for, or what the run can vouch for.
+fn required(manifest: &Manifest, asked: Option<Require>) -> anyhow::Result<Require> {
+    let acknowledges = manifest.clients.iter().any(|part| part.acknowledged.is_some());
+    let require = asked.unwrap_or(if acknowledges { Require::Acknowledged } else { Require::Sent });
+    ensure!(acknowledges || require != Require::Acknowledged, "--require acknowledged needs the manifest of a run to relp://");
+    Ok(require)
 }
 
 fn read_shard(shard: Shard, payload: &Payload, ledger: &Ledger) -> anyhow::Result<Found> {
@@ -115,21 +130,22 @@ impl Found {
             Judgement::Other => return self.counts.other += 1,
         };
         let place = || format!("{file}: client {}, line {}", id.client, id.seq);
-        match ledger.see(id) {
-            Sighting::Unexpected => {
-                self.counts.unexpected += 1;
-                return self.examples.add("unexpected", place);
-            }
-            Sighting::Again => {
-                self.counts.duplicate += 1;
-                return self.examples.add("duplicate", place);
-            }
-            Sighting::First => self.counts.found += 1,
+        let sighting = ledger.see(id);
+        if sighting == Sighting::Unexpected {
+            self.counts.unexpected += 1;
+            return self.examples.add("unexpected", place);
         }
         if !intact {
             self.counts.altered += 1;
             self.examples.add("altered", || format!("{}: {}", place(), shown(line)));
         }
+        if sighting != Sighting::First {
+            self.counts.duplicate += 1;
+            let explained = sighting == Sighting::AgainResent;
+            self.counts.duplicate_explained += u64::from(explained);
+            return self.examples.add(if explained { "explained duplicate" } else { "duplicate" }, place);
+        }
+        self.counts.found += 1;
         if orders.is_behind(id) {
             self.counts.reordered += 1;
             self.examples.add("reordered", place);
@@ -144,7 +160,7 @@ fn shown(line: &[u8]) -> String {
 }
 
 impl Verdict {
-    fn new(manifest: &Manifest, require: Require, ledger: &Ledger, found: Vec<Found>, begun: Instant) -> Self {
+    fn new(manifest: &Manifest, require: Require, accepted: Duplicates, ledger: &Ledger, found: Vec<Found>, begun: Instant) -> Self {
         let (mut counts, mut damaged, mut examples, mut files) = (Counts::default(), Vec::new(), Examples::default(), 0);
         for part in found {
             counts.add(&part.counts);
@@ -157,19 +173,25 @@ impl Verdict {
             let lines = match require {
                 Require::Sent => part.sent,
                 Require::Confirmed => part.confirmed,
+                Require::Acknowledged => part.acknowledged.unwrap_or(0),
             };
-            required += lines;
             headers_required += u64::from(part.header && 0 < lines);
-            missing += ledger.missing(client, lines, |first, last| {
-                examples.add("missing", || format!("client {client}, lines {first} to {last}"));
-            });
+            for owed in part.owed(lines) {
+                required += owed.end - owed.start;
+                missing += ledger.missing(client, owed, |first, last| {
+                    examples.add("missing", || format!("client {client}, lines {first} to {last}"));
+                });
+            }
         }
         let seconds = begun.elapsed().as_secs_f64();
         let read = counts.found + counts.duplicate + counts.unexpected + counts.headers + counts.other;
         Self {
             run: manifest.run.clone(),
-            good: missing == 0 && headers_required <= counts.headers && damaged.is_empty() && counts.is_clean(),
+            good: missing == 0 && headers_required <= counts.headers && damaged.is_empty() && counts.is_clean(accepted),
             required,
+            required_because: require.name(),
+            sent: manifest.clients.iter().map(|part| part.sent).sum(),
+            refused: manifest.clients.iter().map(ClientPart::refused_lines).sum(),
             missing,
             headers_required,
             counts,

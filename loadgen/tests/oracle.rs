@@ -327,7 +327,8 @@ fn wrong_usage_exits_with_1() {
     let missing = Path::new("no-such-place/m.json").display().to_string();
     for args in [
         &["run", "--nonsense"][..],
-        &["run", "--target", "relp://h:1"],
+        &["run", "--target", "relp://h"],
+        &["run", "--window", "5"],
         &["run", "--rate", "5", "--interval", "0"],
         &["run", "--clients", "0"],
         &["run", "--pattern", "poisson"],

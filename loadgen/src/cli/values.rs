@@ -14,6 +14,8 @@ use crate::schedule::Burst;
 pub enum Target {
     /// `HOST:PORT`.
     Tcp(String),
+    /// `HOST:PORT` of a server that acknowledges each line.
+    Relp(String),
     /// A file that is appended to.
     File(PathBuf),
 }
@@ -26,7 +28,10 @@ impl FromStr for Target {
             ensure!(!path.is_empty(), "file: needs a path");
             return Ok(Target::File(path.into()));
         }
-        Ok(Target::Tcp(host_port(text)?))
+        if let Some(address) = text.strip_prefix("relp://") {
+            return Ok(Target::Relp(host_port(address)?));
+        }
+        Ok(Target::Tcp(tcp(text)?))
     }
 }
 
@@ -34,27 +39,39 @@ impl std::fmt::Display for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Target::Tcp(address) => write!(f, "tcp://{address}"),
+            Target::Relp(address) => write!(f, "relp://{address}"),
             Target::File(path) => write!(f, "file:{}", path.display()),
         }
     }
 }
 
-/// `HOST:PORT` to listen on.
+/// Where to listen, and what is spoken there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listen(pub String);
+pub enum Listen {
+    /// `HOST:PORT`.
+    Tcp(String),
+    /// `HOST:PORT`; each line is acknowledged.
+    Relp(String),
+}
 
 impl FromStr for Listen {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> anyhow::Result<Self> {
-        host_port(text).map(Listen)
+        match text.strip_prefix("relp://") {
+            Some(address) => host_port(address).map(Listen::Relp),
+            None => tcp(text).map(Listen::Tcp),
+        }
     }
 }
 
 /// `tcp://HOST:PORT`, or `HOST:PORT`, which means the same.
-fn host_port(text: &str) -> anyhow::Result<String> {
-    let address = text.strip_prefix("tcp://").unwrap_or(text);
-    ensure!(!address.contains("://"), "only tcp://HOST:PORT and file:PATH are known");
+fn tcp(text: &str) -> anyhow::Result<String> {
+    host_port(text.strip_prefix("tcp://").unwrap_or(text))
+}
+
+fn host_port(address: &str) -> anyhow::Result<String> {
+    ensure!(!address.contains("://"), "only tcp://HOST:PORT, relp://HOST:PORT and, to send to, file:PATH are known");
     let (host, port) = address.rsplit_once(':').context("expected HOST:PORT")?;
     ensure!(!host.is_empty(), "no host before the port");
     port.parse::<u16>().map_err(|_| anyhow!("{port:?} is no port"))?;
@@ -130,6 +147,9 @@ mod tests {
     fn what_is_accepted() {
         assert_eq!("tcp://127.0.0.1:7171".parse::<Target>().unwrap(), Target::Tcp("127.0.0.1:7171".to_owned()));
         assert_eq!("[::1]:7171".parse::<Target>().unwrap(), Target::Tcp("[::1]:7171".to_owned()));
+        assert_eq!("relp://h:2514".parse::<Target>().unwrap(), Target::Relp("h:2514".to_owned()));
+        assert_eq!("relp://h:2514".parse::<Listen>().unwrap(), Listen::Relp("h:2514".to_owned()));
+        assert_eq!("h:2514".parse::<Listen>().unwrap(), Listen::Tcp("h:2514".to_owned()));
         assert_eq!("file:a/b.log".parse::<Target>().unwrap(), Target::File("a/b.log".into()));
         assert_eq!("0,2-4".parse::<Cores>().unwrap(), Cores(vec![0, 2, 3, 4]));
         assert_eq!(interval("0").unwrap(), Duration::ZERO);
@@ -141,7 +161,7 @@ mod tests {
 
     #[test]
     fn what_is_refused() {
-        for text in ["", "host", "host:", ":1", "host:99999", "relp://h:1", "file:", "http://h:80"] {
+        for text in ["", "host", "host:", ":1", "host:99999", "relp://h", "relp://tcp://h:1", "file:", "http://h:80"] {
             assert!(text.parse::<Target>().is_err(), "{text}");
         }
         for text in ["", "a", "3-1", "1,,2", "0-9999", "-1"] {

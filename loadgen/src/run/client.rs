@@ -30,15 +30,57 @@ pub struct Counter {
     pub lines: AtomicU64,
 }
 
+/// What one client is to do.
+#[derive(Debug)]
+pub struct Task {
+    /// Which one it is.
+    pub number: u32,
+    /// When it sends.
+    pub pace: Pace,
+    /// Lines of one send.
+    pub batch: u64,
+    /// Lines in all.
+    pub quota: u64,
+    /// The end.
+    pub duration_ns: u64,
+    /// Clients of the run.
+    clients: u32,
+}
+
+impl Task {
+    /// A client's part of `plan`.
+    pub fn new(plan: &Plan, number: u32) -> Self {
+        let duration_ns = plan.duration.map_or(u64::MAX, |duration: Duration| duration.as_nanos() as u64);
+        let (pace, quota) = (plan.pace(number), plan.quota(number));
+        Self { number, pace, batch: plan.batch, quota, duration_ns, clients: plan.clients }
+    }
+
+    /// What an open loop still owed at a time, from send `k` on, of which `drawn` lines are none: it has been waiting until then, and leaving it out would flatter
+    /// the response times. `each` gets when a send was due and how many lines it had.
+    pub fn each_unsent(&mut self, drawn: u64, mut k: u64, now_ns: u64, mut each: impl FnMut(u64, u64)) {
+        let Pace::Rate(schedule) = &mut self.pace else { return };
+        if self.duration_ns == u64::MAX {
+            return;
+        }
+        let mut left = self.quota - drawn;
+        while 0 < left {
+            let due_ns = schedule.due_ns(k);
+            if self.duration_ns.min(now_ns) <= due_ns {
+                break;
+            }
+            let lines = self.batch.min(left);
+            each(due_ns, lines);
+            left -= lines;
+            k += 1;
+        }
+    }
+}
+
 /// One client before it starts.
 #[derive(Debug)]
 pub struct Client {
-    number: u32,
+    task: Task,
     connection: Connection,
-    pace: Pace,
-    batch: u64,
-    quota: u64,
-    duration_ns: u64,
     outcome: Outcome,
 }
 
@@ -51,7 +93,7 @@ pub struct Outcome {
     pub bytes: u64,
     /// Lines that were due before the end and were not sent.
     pub unsent: u64,
-    /// From due to done, in microseconds.
+    /// From due to done, or to the acknowledgement, in microseconds.
     pub response_us: Histogram<u64>,
     /// How late a send began through the generator's own fault, in microseconds.
     pub lag_us: Histogram<u64>,
@@ -62,20 +104,30 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    fn new(clients: u32) -> Self {
-        let digits = if clients <= MANY_CLIENTS { DIGITS } else { DIGITS_OF_MANY_CLIENTS };
+    /// Nothing was sent.
+    pub fn new(task: &Task) -> Self {
+        let digits = if task.clients <= MANY_CLIENTS { DIGITS } else { DIGITS_OF_MANY_CLIENTS };
         let histogram = || Histogram::new_with_max(RESPONSE_MAX_US, digits).expect("bounds that hdrhistogram accepts");
         let (response_us, lag_us) = (histogram(), histogram());
         Self { part: ClientPart::default(), bytes: 0, unsent: 0, response_us, lag_us, done_ns: 0, closed_ns: 0 }
     }
+
+    /// Something that was due `count` times at once is done.
+    pub fn record_response(&mut self, due_ns: u64, done_ns: u64, count: u64) {
+        self.response_us.saturating_record_n(done_ns.saturating_sub(due_ns) / 1000, count);
+    }
+
+    /// A send began; it was due, and the client was free for it, at these times.
+    pub fn record_lag(&mut self, sent_ns: u64, due_ns: u64, free_ns: u64) {
+        self.lag_us.saturating_record(sent_ns.saturating_sub(due_ns.max(free_ns)) / 1000);
+    }
 }
 
 impl Client {
-    /// A client of `plan`.
-    pub fn new(plan: &Plan, number: u32, connection: Connection) -> Self {
-        let duration_ns = plan.duration.map_or(u64::MAX, |duration: Duration| duration.as_nanos() as u64);
-        let (pace, quota) = (plan.pace(number), plan.quota(number));
-        Self { number, connection, pace, batch: plan.batch, quota, duration_ns, outcome: Outcome::new(plan.clients) }
+    /// A client that does `task`.
+    pub fn new(task: Task, connection: Connection) -> Self {
+        let outcome = Outcome::new(&task);
+        Self { task, connection, outcome }
     }
 
     /// Sends until the quota, the duration, a stop or an error; then has the target confirm.
@@ -95,67 +147,49 @@ impl Client {
 
     fn send_batches(&mut self, shared: &Shared, clock: Clock, counter: &Counter) {
         let format = shared.payload.format();
-        let outcome = &mut self.outcome;
-        let part = &mut outcome.part;
+        let (task, outcome) = (&mut self.task, &mut self.outcome);
         let mut buf = Vec::new();
         let (mut due_ns, mut k) = (0, 0);
-        while part.sent < self.quota {
-            due_ns = self.pace.due_ns(k, due_ns, outcome.done_ns);
-            if self.duration_ns <= due_ns.max(outcome.done_ns) {
+        while outcome.part.sent < task.quota {
+            due_ns = task.pace.due_ns(k, due_ns, outcome.done_ns);
+            if task.duration_ns <= due_ns.max(outcome.done_ns) {
                 break;
             }
-            let lines = self.batch.min(self.quota - part.sent);
+            let lines = task.batch.min(task.quota - outcome.part.sent);
             buf.clear();
             let header = k == 0 && self.connection.wants_header(format);
             if header {
                 buf.extend_from_slice(format.header());
             }
             let stamp = Stamp::at(clock.start_unix_ms + (due_ns / 1_000_000) as i64);
-            shared.payload.append(&mut buf, self.number, part.sent, lines as usize, &stamp);
+            shared.payload.append(&mut buf, task.number, outcome.part.sent, lines as usize, &stamp);
 
             if !shared.stop.sleep_until(clock.start + Duration::from_nanos(due_ns)) {
                 return;
             }
-            part.attempted = part.sent + lines;
-            part.header |= header;
+            outcome.part.attempted = outcome.part.sent + lines;
+            outcome.part.header |= header;
             let sent_ns = clock.now_ns();
             if let Err(SendError { written, error }) = self.connection.send(&buf, &shared.stop) {
                 let whole = memchr::memchr_iter(b'\n', &buf[..written]).count() as u64;
-                part.sent += whole.saturating_sub(u64::from(header));
+                outcome.part.sent += whole.saturating_sub(u64::from(header));
                 outcome.bytes += written as u64;
-                part.error = Some(format!("send: {error}"));
+                outcome.part.error = Some(format!("send: {error}"));
                 return;
             }
             let free_ns = outcome.done_ns;
             outcome.done_ns = clock.now_ns();
-            outcome.response_us.saturating_record((outcome.done_ns - due_ns.min(outcome.done_ns)) / 1000);
-            outcome.lag_us.saturating_record(sent_ns.saturating_sub(due_ns.max(free_ns)) / 1000);
+            outcome.record_response(due_ns, outcome.done_ns, 1);
+            outcome.record_lag(sent_ns, due_ns, free_ns);
             outcome.bytes += buf.len() as u64;
-            part.sent += lines;
-            counter.lines.store(part.sent, Ordering::Relaxed);
+            outcome.part.sent += lines;
+            counter.lines.store(outcome.part.sent, Ordering::Relaxed);
             k += 1;
         }
-        self.count_unsent(k, clock.now_ns());
-    }
-
-    /// What an open loop still owed when its time was up has been waiting until now, at least: leaving it out would flatter the response times.
-    fn count_unsent(&mut self, mut k: u64, now_ns: u64) {
-        let outcome = &mut self.outcome;
-        let Pace::Rate(schedule) = &mut self.pace else { return };
-        if self.duration_ns == u64::MAX {
-            return;
-        }
-        let mut left = self.quota - outcome.part.sent;
-        while 0 < left {
-            let due_ns = schedule.due_ns(k);
-            if self.duration_ns <= due_ns {
-                break;
-            }
-            let lines = self.batch.min(left);
-            outcome.response_us.saturating_record(now_ns.saturating_sub(due_ns) / 1000);
+        let now_ns = clock.now_ns();
+        task.each_unsent(outcome.part.sent, k, now_ns, |due_ns, lines| {
+            outcome.record_response(due_ns, now_ns, 1);
             outcome.unsent += lines;
-            left -= lines;
-            k += 1;
-        }
+        });
     }
 }

@@ -19,6 +19,9 @@ const BATCH_FLAT_OUT: u64 = 1000;
 const CLIENTS_OF_LARGE_BATCHES: u32 = 64;
 /// An open loop without `--batch` uses the smallest batch with at most so many sends per second: wake-ups are what a small batch costs.
 const SENDS_PER_S_MAX: u64 = 2000;
+/// Enough to keep a server busy that acknowledges many at once, and what librelp's clients have by default.
+const WINDOW_DEFAULT: u64 = 128;
+const RECONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 const INTERVAL_DEFAULT: Duration = Duration::from_secs(1);
 
 /// A run.
@@ -42,6 +45,10 @@ pub struct Plan {
     pub manifest: Option<PathBuf>,
     /// Lines per second in an open loop.
     pub rate: Option<u64>,
+    /// Lines of one client that may be unacknowledged.
+    pub window: u64,
+    /// How long a client goes on reconnecting without an answer.
+    pub reconnect_timeout: Duration,
     /// From send to send of a client in a closed loop; zero is flat out.
     interval: Duration,
     shape: Shape,
@@ -61,6 +68,9 @@ impl Plan {
             args.burst.is_none() || !has_own_shape,
             "--burst goes with --pattern steady or poisson: the others have bursts of their own"
         );
+        let acknowledges = matches!(args.target, Target::Relp(_));
+        ensure!(acknowledges || args.window.is_none(), "--window needs a relp:// target: the others acknowledge nothing");
+        ensure!(acknowledges || args.reconnect_timeout.is_none(), "--reconnect-timeout needs a relp:// target: the others can't resend");
         let batch = args.batch.unwrap_or(match args.rate {
             Some(rate) => rate.div_ceil(SENDS_PER_S_MAX).min(BATCH_FLAT_OUT),
             None if interval.is_zero() && args.clients <= CLIENTS_OF_LARGE_BATCHES => BATCH_FLAT_OUT,
@@ -81,6 +91,8 @@ impl Plan {
             duration: args.duration,
             manifest: args.manifest,
             rate: args.rate,
+            window: args.window.unwrap_or(WINDOW_DEFAULT),
+            reconnect_timeout: args.reconnect_timeout.unwrap_or(RECONNECT_TIMEOUT_DEFAULT),
             interval,
             shape,
             gaps: if args.pattern == Pattern::Poisson { Gaps::Poisson } else { Gaps::Even },
@@ -157,6 +169,8 @@ mod tests {
             clients: 3,
             rate: None,
             duration: None,
+            window: None,
+            reconnect_timeout: None,
             count: Some(10),
             format: Format::Json,
             pattern: Pattern::Steady,
@@ -198,10 +212,14 @@ mod tests {
         for wrong in [
             RunArgs { pattern: Pattern::Poisson, ..args() },
             RunArgs { burst, interval: Some(Duration::ZERO), ..args() },
+            RunArgs { window: Some(1), ..args() },
+            RunArgs { reconnect_timeout: Some(Duration::from_secs(1)), ..args() },
             RunArgs { burst, rate: Some(1), pattern: Pattern::Diurnal, ..args() },
         ] {
             assert!(Plan::new(wrong).is_err());
         }
         assert!(Plan::new(RunArgs { burst, ..args() }).is_ok());
+        let relp = RunArgs { target: Target::Relp("h:1".to_owned()), window: Some(1), ..args() };
+        assert_eq!(Plan::new(relp).unwrap().window, 1);
     }
 }

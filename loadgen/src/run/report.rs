@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::client::Outcome;
 use super::plan::Plan;
+use crate::cli::values::Target;
 use crate::host::{self, Machine};
 use crate::payload::{Format, run_name};
 
@@ -34,8 +35,14 @@ pub struct Report {
     pub valid: bool,
     /// Lines that the kernel took.
     pub lines: u64,
-    /// Lines that the target confirmed.
+    /// Lines that the target confirmed; of relp://, those that it answered.
     pub confirmed: u64,
+    /// Lines that it answered with an error, of relp://.
+    pub refused: u64,
+    /// Connections that were lost and opened again, of relp://.
+    pub reconnects: u64,
+    /// Lines that were sent again after that.
+    pub resent: u64,
     /// Lines that were due before the end and were not sent.
     pub unsent: u64,
     /// Bytes that the kernel took.
@@ -46,14 +53,16 @@ pub struct Report {
     pub seconds: f64,
     /// From the first send to the end of the last.
     pub seconds_sending: f64,
-    /// Lines per second, to the target's last confirmation.
+    /// Lines per second, to the target's last confirmation; of relp://, answered lines.
     pub rate: f64,
     /// What was asked for in an open loop.
     pub rate_target: Option<u64>,
     /// Millions of bytes per second.
     pub mb_per_s: f64,
-    /// From the moment a send was due until the kernel took its last byte.
-    pub response: Percentiles,
+    /// From the moment a send was due until the kernel took its last byte. Not of relp://, where a line is done later.
+    pub response: Option<Percentiles>,
+    /// From the moment a line was due until its acknowledgement was read, of relp://.
+    pub acknowledged: Option<Percentiles>,
     /// How late sends began through the generator's own fault. Flat out nothing can be late.
     pub lag: Option<Percentiles>,
     /// The generator's processor time per line.
@@ -115,6 +124,9 @@ impl Report {
         let bytes = sum(|outcome| outcome.bytes);
         let seconds_sending = outcomes.iter().map(|outcome| outcome.done_ns).max().unwrap_or(0) as f64 / 1e9;
         let seconds = outcomes.iter().map(|outcome| outcome.closed_ns).max().unwrap_or(0) as f64 / 1e9;
+        let acknowledges = matches!(plan.target, Target::Relp(_));
+        let confirmed = sum(|outcome| outcome.part.confirmed);
+        let times = merged(|outcome| &outcome.response_us);
         let per_s = |amount: f64| if 0.0 < seconds { amount / seconds } else { 0.0 };
         let unsent = sum(|outcome| outcome.unsent);
         let lag = plan.is_paced().then(|| merged(|outcome| &outcome.lag_us));
@@ -130,16 +142,20 @@ impl Report {
             batch: plan.batch,
             valid: lag.is_none_or(|lag| lag.p99_us <= LAG_P99_MAX_US),
             lines,
-            confirmed: sum(|outcome| outcome.part.confirmed),
+            confirmed,
+            refused: sum(|outcome| outcome.part.refused_lines()),
+            reconnects: sum(|outcome| outcome.part.reconnects),
+            resent: sum(|outcome| outcome.part.resent_lines()),
             unsent,
             bytes,
             line_bytes_mean,
             seconds,
             seconds_sending,
-            rate: per_s(lines as f64),
+            rate: per_s(if acknowledges { confirmed } else { lines } as f64),
             rate_target: plan.rate,
             mb_per_s: per_s(bytes as f64 / 1e6),
-            response: merged(|outcome| &outcome.response_us),
+            response: (!acknowledges).then_some(times),
+            acknowledged: acknowledges.then_some(times),
             lag,
             cpu_ns_per_line: host::cpu_s().filter(|_| 0 < lines).map(|cpu_s| cpu_s * 1e9 / lines as f64),
             machine: Machine::here(),
@@ -160,7 +176,14 @@ impl fmt::Display for Report {
         if let Some(target) = self.rate_target {
             write!(f, " ({target} lines/s asked for)")?;
         }
-        writeln!(f, "\nresponse   {} (from due to taken by the kernel)", self.response)?;
+        writeln!(f)?;
+        if let Some(response) = self.response {
+            writeln!(f, "response   {response} (from due to taken by the kernel)")?;
+        }
+        if let Some(acknowledged) = self.acknowledged {
+            writeln!(f, "acknowledged {acknowledged} (from due to its answer)")?;
+            writeln!(f, "sessions   {} reconnects, {} lines sent again, {} refused", self.reconnects, self.resent, self.refused)?;
+        }
         if let Some(lag) = self.lag {
             writeln!(f, "lag        {lag} (the generator's own lateness)")?;
         }

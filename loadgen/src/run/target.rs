@@ -3,20 +3,20 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 
-use crate::cli::values::Target;
 use crate::payload::Format;
 use crate::stop::Stop;
 
 /// How long to wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long to wait for the peer to close after everything was sent: it first writes all that it holds.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a stop waits for a target that takes nothing.
-const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to wait for the peer to close, or to acknowledge more, after everything was sent: it first writes all that it holds.
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a stop waits for a target that takes, or acknowledges, nothing.
+pub(super) const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a blocked write looks for a stop.
 const BLOCKED_LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -46,17 +46,17 @@ pub struct SendError {
 }
 
 impl Connection {
-    /// Connects, or opens. The first client of a file writes its header, if the file is empty.
-    pub fn open(target: &Target, first: bool, format: Format) -> anyhow::Result<Self> {
-        match target {
-            Target::Tcp(address) => connect(address).map(Connection::Tcp).with_context(|| format!("connect to {target}")),
-            Target::File(path) => {
-                let opened = OpenOptions::new().create(true).append(true).open(path);
-                let file = opened.with_context(|| format!("open {}", path.display()))?;
-                let empty = file.metadata().with_context(|| format!("stat {}", path.display()))?.len() == 0;
-                Ok(Connection::File { file, header: first && empty && !format.header().is_empty() })
-            }
-        }
+    /// Connects to `HOST:PORT`.
+    pub fn to_address(address: &str) -> anyhow::Result<Self> {
+        Ok(Connection::Tcp(connect(address)?))
+    }
+
+    /// Opens a file. The first client writes its header, if the file is empty.
+    pub fn to_file(path: &Path, first: bool, format: Format) -> anyhow::Result<Self> {
+        let opened = OpenOptions::new().create(true).append(true).open(path);
+        let file = opened.with_context(|| format!("open {}", path.display()))?;
+        let empty = file.metadata().with_context(|| format!("stat {}", path.display()))?.len() == 0;
+        Ok(Connection::File { file, header: first && empty && !format.header().is_empty() })
     }
 
     /// Whether the format's header line goes first.
@@ -107,7 +107,8 @@ impl Connection {
     }
 }
 
-fn connect(address: &str) -> anyhow::Result<TcpStream> {
+/// Connects, with a timeout on this and on blocked writes.
+pub(super) fn connect(address: &str) -> anyhow::Result<TcpStream> {
     let mut last = anyhow!("the name has no address");
     for address in address.to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::Verdict;
+use crate::cli::Duplicates;
 
 /// Counts of one shard, or of all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -13,6 +14,8 @@ pub struct Counts {
     pub found: u64,
     /// Further copies of a line.
     pub duplicate: u64,
+    /// Those of them that the run explains: it sent the line again that often.
+    pub duplicate_explained: u64,
     /// Lines that are not what was sent.
     pub altered: u64,
     /// Lines that follow a later line of the same client in their shard's files.
@@ -30,9 +33,10 @@ pub struct Counts {
 impl Counts {
     /// Adds another shard's.
     pub fn add(&mut self, more: &Counts) {
-        let Counts { found, duplicate, altered, reordered, unexpected, headers, other, torn } = more;
+        let Counts { found, duplicate, duplicate_explained, altered, reordered, unexpected, headers, other, torn } = more;
         self.found += found;
         self.duplicate += duplicate;
+        self.duplicate_explained += duplicate_explained;
         self.altered += altered;
         self.reordered += reordered;
         self.unexpected += unexpected;
@@ -41,9 +45,14 @@ impl Counts {
         self.torn += torn;
     }
 
-    /// Whether nothing that was read is wrong.
-    pub fn is_clean(&self) -> bool {
-        self.duplicate == 0 && self.altered == 0 && self.reordered == 0 && self.unexpected == 0
+    /// Whether nothing that was read is wrong, given which duplicates are accepted.
+    pub fn is_clean(&self, accepted: Duplicates) -> bool {
+        let duplicates_are_right = match accepted {
+            Duplicates::Allowed => true,
+            Duplicates::Explained => self.duplicate == self.duplicate_explained,
+            Duplicates::None => self.duplicate == 0,
+        };
+        duplicates_are_right && self.altered == 0 && self.reordered == 0 && self.unexpected == 0
     }
 }
 
@@ -77,17 +86,17 @@ impl Examples {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts { found, duplicate, altered, reordered, unexpected, headers, other, torn } = self.counts;
+        let Counts { found, duplicate, duplicate_explained, altered, reordered, unexpected, headers, other, torn } = self.counts;
         writeln!(f, "run         {}", self.run)?;
-        writeln!(f, "required    {}", self.required)?;
+        writeln!(f, "required    {} ({}; {} were sent, {} refused)", self.required, self.required_because, self.sent, self.refused)?;
         writeln!(f, "found       {found}")?;
-        for (kind, count) in [
-            ("missing", self.missing),
-            ("duplicate", duplicate),
-            ("altered", altered),
-            ("reordered", reordered),
-            ("unexpected", unexpected),
-        ] {
+        writeln!(f, "missing     {}", self.missing)?;
+        writeln!(
+            f,
+            "duplicate   {duplicate}, {duplicate_explained} explained by a resend, {} unexplained",
+            duplicate - duplicate_explained
+        )?;
+        for (kind, count) in [("altered", altered), ("reordered", reordered), ("unexpected", unexpected)] {
             writeln!(f, "{kind:<11} {count}")?;
         }
         if 0 < self.headers_required || 0 < headers {
@@ -101,6 +110,10 @@ impl fmt::Display for Verdict {
         writeln!(f, "time        {:.2} s, {:.0} lines/s", self.seconds, self.rate)?;
         self.damaged.iter().try_for_each(|file| writeln!(f, "  damaged: {file}"))?;
         self.examples.iter().try_for_each(|example| writeln!(f, "  {example}"))?;
-        f.write_str(if self.good { "GOOD: every line is there once, unaltered, in order" } else { "DIFFERENT" })
+        f.write_str(match () {
+            () if !self.good => "DIFFERENT",
+            () if 0 < duplicate => "GOOD: every required line is there, unaltered, in order, some more than once",
+            () => "GOOD: every required line is there once, unaltered, in order",
+        })
     }
 }

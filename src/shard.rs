@@ -175,16 +175,16 @@ impl Shard {
         let stream = socket.bind_to_executor();
         let peer = stream.peer_addr().map_or_else(|_| "unknown".to_owned(), |peer| peer.to_string());
         if let Err(error) = stream.set_read_timeout(self.config.idle_timeout) {
-            tracing::warn!("{peer}: cannot set the idle timeout: {error}");
+            tracing::debug!("{peer}: cannot set the idle timeout: {error}");
         }
         self.counters().connections_opened.add(1);
         self.connections.set(self.connections.get() + 1);
         // Answers are short, and a client waits for them.
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::warn!("{peer}: cannot send answers without delay: {error}");
+            tracing::debug!("{peer}: cannot send answers without delay: {error}");
         }
         if let Err(error) = stream.set_write_timeout(Some(RELP_UNREAD_MAX)) {
-            tracing::warn!("{peer}: cannot set the time that answers may be left unread: {error}");
+            tracing::debug!("{peer}: cannot set the time that answers may be left unread: {error}");
         }
         match protocol {
             Protocol::Tcp => self.spawn_serving(slot, Connection::new(self.clone(), stream, peer).serve()),

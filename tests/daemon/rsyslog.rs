@@ -35,8 +35,11 @@ fn omrelp_delivers_every_message_although_the_daemon_is_killed() {
     let start = |port: u16| {
         Start::in_dir(&data).args(&["--listen", &format!("relp://127.0.0.1:{port}"), "--shards", "2"]).expect_warning("torn").start()
     };
-    let mut daemon = start(0);
-    let port = daemon.relp.expect("listens").port();
+    // Below the ports that the kernel gives to clients: one of those could be taken by anybody while the daemon is down.
+    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let first = 20_000 + (std::process::id() % 10_000) as u16;
+    let port = (first..32_000).find(is_free).expect("a free port");
+    let mut daemon = start(port);
     let configuration = dir.path().join("rsyslog.conf");
     let text = format!(
         "global(workDirectory=\"{spool}\")\n\

@@ -144,7 +144,7 @@ async fn run(
     tick::publish(&shard);
 }
 
-/// Spawns a task that stores lines. After a failure it never ends: nothing more is written or acknowledged, and the process is about to exit.
+/// Spawns a task that stores lines. After a failure it never ends: it stores nothing more, and the process is about to exit.
 fn spawn_storing(
     failures: &crossbeam_channel::Sender<StorageError>,
     storing: impl Future<Output = Result<(), StorageError>> + 'static,

@@ -1,7 +1,7 @@
 //! Makes written records durable: group commit where somebody waits, `--sync-interval` where nobody does.
 //!
 //! One task per shard, and so one fdatasync at a time: it covers everything that was written before it began, however many wait for it. A segment that is sealed
-//! before its bytes were synced is not synced raw at all, unless somebody waits for one of its records: its archive makes it durable.
+//! before its bytes were synced is not synced raw at all, unless somebody waits for a record of its stream just then: its archive makes it durable.
 //!
 //! Invariant: durable <= written, both in records since the start. Every record up to `durable` that somebody waits for is durable.
 

@@ -84,8 +84,9 @@ fn omrelp_delivers_every_message_although_the_daemon_is_killed() {
     let missing: Vec<usize> = (0..MESSAGES).filter(|n| !times.contains_key(line(*n).trim_end().as_bytes())).collect();
     assert!(missing.is_empty(), "{} messages are missing, the first is {}", missing.len(), missing[0]);
     assert_eq!(times.len(), MESSAGES, "nothing was altered");
-    // omrelp sends again what was not acknowledged when a connection broke: a window of 128 frames for each kill.
+    // omrelp sends again what was not acknowledged when a connection broke: a window of 128 frames for each kill, and as
+    // much again for a window that filled anew in between.
     let twice: usize = times.values().map(|times| times - 1).sum();
     println!("{twice} of {MESSAGES} messages stand twice after two kills");
-    assert!(twice <= 2 * 1_024, "{twice} duplicates are more than what can have been unacknowledged");
+    assert!(twice <= 2 * 2 * 128, "{twice} duplicates are more than what can have been unacknowledged");
 }

@@ -41,6 +41,7 @@ mod blocking;
 mod connection;
 mod event;
 mod executor;
+mod heartbeat;
 mod intake;
 mod listener;
 mod long_lines;

@@ -13,7 +13,7 @@ use glommio::net::TcpListener;
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement, PoolPlacement};
 
 use super::balance::Balancer;
-use super::{Shard, ShardConfig, ShardMessage, ShardStore, listener, sync, tick, writer};
+use super::{Shard, ShardConfig, ShardMessage, ShardStore, heartbeat, listener, sync, tick, writer};
 use crate::limits::{EXECUTOR_IO_BYTES, INBOX_MESSAGES};
 use crate::metrics::Telemetry;
 use crate::record::Protocol;
@@ -71,8 +71,10 @@ pub fn start(
 ) -> anyhow::Result<Shards> {
     let (inboxes, receivers): (Vec<_>, Vec<_>) = starts.iter().map(|_| async_channel::bounded(INBOX_MESSAGES)).unzip();
     let (accepting, all_accepting) = mpsc::channel::<()>();
+    let (nudges, nudged): (Vec<_>, Vec<_>) = starts.iter().map(|_| heartbeat::nudge()).unzip();
+    heartbeat::start(telemetry.clone(), nudges).context("cannot start a thread")?;
     let mut threads = Vec::with_capacity(starts.len());
-    for (id, (start, inbox)) in starts.into_iter().zip(receivers).enumerate() {
+    for (id, ((start, inbox), nudged)) in starts.into_iter().zip(receivers).zip(nudged).enumerate() {
         let placement = start.core.map_or(Placement::Unbound, Placement::Fixed);
         let (config, store, balancer) = (config.clone(), store.clone(), balancer.clone());
         let (telemetry, failures) = (telemetry.clone(), failures.clone());
@@ -86,6 +88,10 @@ pub fn start(
                 let _alarm = PanicAlarm { thread: format!("shard-{id}"), failures: failures.clone() };
                 let resumed = std::array::from_fn(|stream| start.files[stream].len());
                 let shard = Shard::new(id, config, store, balancer, telemetry, resumed);
+                for _ in 0..heartbeat::NUDGED_TASKS {
+                    glommio::spawn_local(heartbeat::be_nudged(nudged.clone())).detach();
+                }
+                drop(nudged);
                 let listeners = start.listeners.into_iter().map(|(protocol, listener)| (protocol, adopt(listener))).collect();
                 let _ = accepting.send(());
                 drop(accepting);

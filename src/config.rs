@@ -17,6 +17,7 @@ use crate::record::detect::Format;
 use crate::store::level::LevelChoice;
 use crate::store::name::Codec;
 use crate::store::policy::Ack;
+use crate::store::retention::RetainLimits;
 
 pub use settings::{Settings, Word};
 
@@ -128,6 +129,10 @@ pub struct Config {
     pub ack: Ack,
     /// How long written bytes may wait to be made durable when their segment does not fill.
     pub sync_interval: Duration,
+    /// What may be kept.
+    pub retain: RetainLimits,
+    /// Intake pauses when fewer bytes are free; 0 if it does not.
+    pub min_free: u64,
     /// Every setting, in the order of the reference.
     pub resolved: Vec<Resolved>,
 }
@@ -149,7 +154,7 @@ impl Config {
             parse::size(text, limits::LINE_MAX_BYTES_MIN as u64, limits::LINE_MAX_BYTES_MAX as u64)
         })?;
         let max_connections = from.one("server.max_connections", "10000", |text| parse::count(text, 1, limits::CONNECTIONS_MAX))?;
-        let idle_timeout = from.one("server.idle_timeout", "off", parse::duration_or_off)?;
+        let idle_timeout = from.one("server.idle_timeout", "off", |text| parse::duration_or_off(text, Duration::from_millis(1)))?;
         let drain_timeout = from.one("server.drain_timeout", "10s", |text| parse::duration(text, Duration::from_millis(1)))?;
         let metrics_interval = from.one("server.metrics_interval", "1s", |text| parse::duration(text, limits::METRICS_INTERVAL_MIN))?;
         let data_dir = from.one("store.data_dir", "./data", |text| Ok(PathBuf::from(text)))?;
@@ -165,6 +170,10 @@ impl Config {
         let raw_segments = from.one("store.raw_segments", "auto", |text| parse::count_or_auto(text, raw_auto, raw_min, 100_000))?;
         let ack = from.one("store.ack", "synced", parse::ack)?;
         let sync_interval = from.one("store.sync_interval", "1s", |text| parse::duration(text, Duration::from_millis(10)))?;
+        let bytes_max =
+            from.one("store.retain_size", "off", |text| parse::size_or_off(text, limits::RETAIN_BYTES_MIN, limits::MIN_FREE_BYTES_MAX))?;
+        let age_max = from.one("store.retain_age", "off", |text| parse::duration_or_off(text, Duration::from_secs(1)))?;
+        let min_free = from.one("store.min_free", "256MiB", |text| parse::size_or_off(text, 0, limits::MIN_FREE_BYTES_MAX))?;
         Ok(Self {
             listen,
             http,
@@ -185,6 +194,8 @@ impl Config {
             raw_segments,
             ack,
             sync_interval,
+            retain: RetainLimits { bytes_max, age_max },
+            min_free: min_free.unwrap_or(0),
             resolved: from.resolved,
         })
     }
@@ -258,6 +269,7 @@ mod tests {
         assert_eq!(config.listen, [(Protocol::Tcp, "127.0.0.1:7171".parse().unwrap())]);
         assert_eq!((config.shards, config.rotate_size, config.line_max), (2, 5_000_000, 1 << 20));
         assert_eq!(config.compression, Some(Codec::Gzip));
+        assert_eq!((config.min_free, config.retain.is_set()), (256 << 20, false));
         assert!(config.resolved.iter().all(|setting| setting.source == Source::Default));
     }
 
@@ -284,6 +296,9 @@ mod tests {
             ("", &["--compression", "gzip", "--compression-level", "12"], &["--compression-level", "12", "9"]),
             ("", &["--compress-cores", "0,9"], &["--compress-cores", "9"]),
             ("", &["--raw-segments", "1"], &["--raw-segments"]),
+            ("", &["--retain-size", "10"], &["--retain-size", "1000000", "off"]), // a forgotten unit deletes nothing
+            ("", &["--retain-age", "10ms"], &["--retain-age", "1s", "off"]),
+            ("[store]\nmin_free = 'some'\n", &[], &["store.min_free", "some", "off"]),
             ("", &["--idle-timeout", "soon"], &["--idle-timeout", "soon", "off"]),
         ];
         for (toml, flags, words) in table {

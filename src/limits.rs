@@ -116,6 +116,28 @@ pub const DISK_FULL_RETRY_MS_MIN: u64 = 100;
 /// See [`DISK_FULL_RETRY_MS_MIN`].
 pub const DISK_FULL_RETRY_MS_MAX: u64 = 2_000;
 
+/// How often the disk thread asks for the free space, and so how late intake pauses: at 500 MB/s, 50 MB too late. It costs one system call.
+pub const DISK_GUARD_INTERVAL: Duration = Duration::from_millis(100);
+/// How long nobody may have met a full disk before intake resumes, in milliseconds. A quota does not show as free space, so only writes can tell; some of them go
+/// through whenever a raw file goes, and this keeps intake from opening for each.
+pub const DISK_FULL_QUIET_MS: u64 = 2_000;
+/// Intake resumes with this share of `--min-free` more than it paused below: at the default that is five segments of 5 MB, more than what archiving takes and gives
+/// back while intake is paused.
+pub const MIN_FREE_BAND_SHARE: u64 = 10;
+/// The least of that.
+pub const MIN_FREE_BAND_BYTES_MIN: u64 = MIB as u64;
+/// The largest `--min-free` and `--retain-size`: no file system has an exbibyte, and sums can't overflow.
+pub const MIN_FREE_BYTES_MAX: u64 = 1 << 60;
+
+/// The smallest `--retain-size`: less is a unit that was forgotten, and everything would be deleted.
+pub const RETAIN_BYTES_MIN: u64 = 1_000_000;
+/// How often retention lists the directory, however little happens, at least: archives age, and anyone may put some there.
+pub const RETENTION_INTERVAL_MAX: Duration = Duration::from_secs(10);
+/// And at most: names tell seconds.
+pub const RETENTION_INTERVAL_MIN: Duration = Duration::from_secs(1);
+/// After an archive was finished, or when space ends, it lists sooner, but at most a twentieth of the time: a listing of 100,000 files takes a tenth of a second.
+pub const RETENTION_TIME_SHARE: u32 = 20;
+
 const _: () = assert!(RECEIVE_BYTES <= BATCH_BYTES);
 const _: () = assert!(PARTIAL_SMALL_BYTES < RECEIVE_BYTES);
 const _: () = assert!(LINE_MAX_BYTES_MAX < u32::MAX as usize);

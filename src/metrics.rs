@@ -13,9 +13,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::store::catalog::{self, DiskUse};
+use crate::store::guard::IntakeGate;
 use crate::store::permits::RawPermits;
 use crate::store::pool::{PoolHandle, PoolSnapshot};
 use crate::store::recover::RecoveryReport;
+use crate::store::retention::RetentionStats;
 
 use self::counters::{Ledger, Pause, ShardCounters};
 use self::latency::{Latencies, LatencySlot};
@@ -46,6 +48,10 @@ pub struct StoreSource {
     pub pool: PoolHandle,
     /// What recovery found.
     pub recovery: RecoveryReport,
+    /// The disk guard's.
+    pub gate: Arc<IntakeGate>,
+    /// What was deleted.
+    pub retention: Arc<RetentionStats>,
 }
 
 /// The store's numbers at one moment.
@@ -61,6 +67,12 @@ pub struct StoreNumbers {
     pub disk: DiskUse,
     /// Bytes that recovery cut from torn tails at this start.
     pub torn_bytes: u64,
+    /// Free bytes on the file system of the data directory, where it says.
+    pub free_bytes: Option<u64>,
+    /// `--min-free`.
+    pub min_free_bytes: u64,
+    /// What was deleted.
+    pub retention: Arc<RetentionStats>,
 }
 
 /// What the daemon is doing, for `/readyz`.
@@ -123,11 +135,15 @@ impl Telemetry {
             Phase::Stopping => return Some("stopping: what has been received is being written".to_owned()),
             Phase::Running => {}
         }
+        let store = self.store.get();
+        if let Some(reason) = store.and_then(|store| store.gate.reason()) {
+            return Some(format!("paused: {reason}"));
+        }
+        // What the disk guard has not seen yet.
         if self.shards.iter().any(|shard| shard.counters.pausing[Pause::DiskFull as usize].get() > 0) {
             return Some("paused: the disk is full; intake resumes by itself when space returns".to_owned());
         }
-        let store = self.store.get()?;
-        store.pool.stats().paused().map(|reason| format!("paused: the compress pool can't write: {reason}"))
+        store?.pool.stats().paused().map(|reason| format!("paused: the compress pool can't write: {reason}"))
     }
 
     /// All shards' ledgers together.
@@ -155,6 +171,9 @@ impl Telemetry {
             pool: store.pool.stats().snapshot(),
             disk: self.disk_use(&store.dir),
             torn_bytes: store.recovery.torn_bytes,
+            free_bytes: store.gate.free_bytes(),
+            min_free_bytes: store.gate.min_free_bytes(),
+            retention: store.retention.clone(),
         })
     }
 

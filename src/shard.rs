@@ -25,6 +25,7 @@ use crate::record::detect::Format;
 use crate::record::relp::Due;
 use crate::record::{Protocol, Timestamp};
 use crate::store::error::StorageError;
+use crate::store::guard::{FullWait, IntakeGate};
 use crate::store::name::Stream;
 use crate::store::open::SyncTarget;
 use crate::store::permits::RawPermits;
@@ -98,6 +99,8 @@ pub struct ShardStore {
     pub permits: Arc<RawPermits>,
     /// Takes sealed segments.
     pub pool: PoolHandle,
+    /// Shut while the disk guard lets nobody receive.
+    pub gate: Arc<IntakeGate>,
 }
 
 /// One shard: what its tasks share, all on one thread.
@@ -113,6 +116,8 @@ pub struct Shard {
     balancer: Arc<Balancer>,
     stop: Rc<Stop>,
     turn: Rc<Turn>,
+    /// The disk guard's gate may be open again.
+    gate_opened: Event,
     /// A batch is due, or the intake has ended.
     work: Event,
     /// A writer has taken a batch.
@@ -157,6 +162,7 @@ impl Shard {
             balancer,
             stop: Rc::default(),
             turn: Turn::new(),
+            gate_opened: Event::default(),
             work: Event::default(),
             room: Event::default(),
             progress: Event::default(),
@@ -306,10 +312,9 @@ impl Shard {
         });
     }
 
-    /// Tells the world that the disk is full, until the guard is dropped.
-    fn pause_disk_full(&self, error: &StorageError) -> PauseGuard<'_> {
-        tracing::warn!("intake pauses: {error}; it resumes by itself when space returns");
-        self.counters().pause(Pause::DiskFull)
+    /// Tells the disk guard, which tells the world, that the disk is full, until the guards are dropped.
+    fn pause_disk_full(&self, error: &StorageError) -> (PauseGuard<'_>, FullWait) {
+        (self.counters().pause(Pause::DiskFull), self.store.gate.wait_for_full(error))
     }
 }
 

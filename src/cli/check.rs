@@ -3,6 +3,7 @@
 use super::serve::{ServeArgs, budget, load, preflight};
 use super::{Failure, Outcome};
 use crate::metrics::stdout;
+use crate::store::guard;
 
 /// Prints every setting with where it came from, and the memory budget; refuses what `serve` would refuse.
 pub fn check(args: &ServeArgs) -> Result<Outcome, Failure> {
@@ -20,5 +21,8 @@ pub fn check(args: &ServeArgs) -> Result<Outcome, Failure> {
     stdout::print(&text);
     preflight(&config)?;
     stdout::print("\npreflight: nothing stands in the way\n");
+    if let Some(reason) = guard::reason_to_pause(&config.data_dir, config.min_free) {
+        stdout::print(&format!("but intake would pause at once: {reason}\n"));
+    }
     Ok(Outcome::Clean)
 }

@@ -1,7 +1,7 @@
 //! `logboom serve`: starts everything in order, waits for a reason to end, stops everything in the reverse order.
 //!
-//! Start: preflight, directory lock, HTTP (not ready yet), recovery, pool, shards, `ready`. Stop: shards (accept queue, what peers have sent, batches, sync),
-//! pool, HTTP. The directory lock goes with the process.
+//! Start: preflight, directory lock, HTTP (not ready yet), recovery, pool, disk guard and retention, shards, `ready`. Stop: shards (accept queue, what peers have
+//! sent, batches, sync), pool, HTTP, disk guard and retention. The directory lock goes with the process.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -28,10 +28,13 @@ use crate::shard::balance::Balancer;
 use crate::shard::{self, ShardConfig, ShardStart, ShardStore, Shards};
 use crate::store::disk::Disk;
 use crate::store::error::StorageError;
+use crate::store::guard::IntakeGate;
+use crate::store::housekeeping::{Housekeeping, HousekeepingConfig};
 use crate::store::permits::RawPermits;
 use crate::store::policy::RotationPolicy;
 use crate::store::pool::{Pool, PoolConfig};
 use crate::store::recover::{self, RecoveryConfig};
+use crate::store::retention::RetentionStats;
 
 /// Flags of `serve` and `check`.
 #[derive(Debug, Args)]
@@ -99,6 +102,8 @@ struct Running {
     http: Option<HttpServer>,
     pool: Pool,
     shards: Shards,
+    /// Stopped on drop: a writer that waits for space may get it from retention.
+    _housekeeping: Housekeeping,
     watchdog: Option<Watchdog>,
 }
 
@@ -120,14 +125,19 @@ impl Running {
                     error => Failure::Storage(error),
                 })?;
         drop(long_start);
-        let pool = start_pool(config, disk, &permits, failures)?;
+        let pool = start_pool(config, disk.clone(), &permits, failures)?;
         recovered.sealed.into_iter().for_each(|segment| pool.handle().submit(segment));
+        let gate = IntakeGate::new(config.min_free);
+        let retention = Arc::<RetentionStats>::default();
         telemetry.store_opened(StoreSource {
             dir: config.data_dir.clone(),
             permits: permits.clone(),
             pool: pool.handle(),
             recovery: recovered.report,
+            gate: gate.clone(),
+            retention: retention.clone(),
         });
+        let housekeeping = start_housekeeping(config, disk, gate.clone(), retention, &pool, failures)?;
         let cores = cores::available();
         let shard_config = ShardConfig {
             format: config.format,
@@ -137,7 +147,7 @@ impl Running {
             ack: config.ack,
             sync_interval: config.sync_interval,
         };
-        let store = ShardStore { permits, pool: pool.handle() };
+        let store = ShardStore { permits, pool: pool.handle(), gate };
         let balancer = Balancer::new(config.shards, config.max_connections);
         // Every shard binds the same ports; where port 0 let the kernel pick one, the reservation keeps it until all of them listen.
         let reserve =
@@ -162,7 +172,7 @@ impl Running {
             .transpose()
             .map_err(broken)?;
         systemd::ready("taking lines in");
-        Ok(Self { telemetry, http, pool, shards, watchdog })
+        Ok(Self { telemetry, http, pool, shards, _housekeeping: housekeeping, watchdog })
     }
 
     /// Runs until a signal or a failure.
@@ -244,6 +254,27 @@ fn start_pool(config: &Config, disk: Disk, permits: &Arc<RawPermits>, failures: 
         on_fatal: Box::new(move |error| drop(failures.send(error))),
     };
     Pool::start(pool, permits).map_err(broken)
+}
+
+fn start_housekeeping(
+    config: &Config,
+    disk: Disk,
+    gate: Arc<IntakeGate>,
+    stats: Arc<RetentionStats>,
+    pool: &Pool,
+    failures: &Sender<StorageError>,
+) -> Result<Housekeeping, Failure> {
+    let failures = failures.clone();
+    let housekeeping = HousekeepingConfig {
+        disk,
+        dir: config.data_dir.clone(),
+        retain: config.retain,
+        gate,
+        stats,
+        pool: pool.handle(),
+        on_fatal: Box::new(move |error| drop(failures.send(error))),
+    };
+    Housekeeping::start(housekeeping).map_err(broken)
 }
 
 /// Waits for the shards on a thread of its own, so that the caller can wait for other things as well.

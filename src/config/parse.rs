@@ -15,18 +15,27 @@ pub(super) fn size(text: &str, min: u64, max: u64) -> Result<u64, String> {
     if (min..=max).contains(&bytes) { Ok(bytes) } else { Err(format!("expected {min} to {max} bytes")) }
 }
 
-/// A duration of at least `min`: `250ms`, `1h`, `1m 30s`.
-pub(super) fn duration(text: &str, min: Duration) -> Result<Duration, String> {
-    let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
-    let duration = parsed.ok_or_else(|| "expected a duration like 250ms, 10s or 1h".to_owned())?;
-    if duration < min { Err(format!("expected at least {min:?}")) } else { Ok(duration) }
-}
-
-pub(super) fn duration_or_off(text: &str) -> Result<Option<Duration>, String> {
+pub(super) fn size_or_off(text: &str, min: u64, max: u64) -> Result<Option<u64>, String> {
     if text == "off" {
         return Ok(None);
     }
-    duration(text, Duration::from_millis(1)).map(Some).map_err(|expected| expected + ", or off")
+    size(text, min, max).map(Some).map_err(|expected| expected + ", or off")
+}
+
+/// A duration of at least `min`: `250ms`, `1h`, `1m 30s`, `30d`.
+pub(super) fn duration(text: &str, min: Duration) -> Result<Duration, String> {
+    // jiff's durations end at hours, because a day may have 23 or 25 of them in a calendar; here it has 24.
+    let days = text.strip_suffix('d').and_then(|days| days.parse::<u64>().ok()?.checked_mul(24 * 3600)).map(Duration::from_secs);
+    let parsed = || text.parse::<jiff::SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
+    let duration = days.or_else(parsed).ok_or_else(|| "expected a duration like 250ms, 10s, 1h or 30d".to_owned())?;
+    if duration < min { Err(format!("expected at least {min:?}")) } else { Ok(duration) }
+}
+
+pub(super) fn duration_or_off(text: &str, min: Duration) -> Result<Option<Duration>, String> {
+    if text == "off" {
+        return Ok(None);
+    }
+    duration(text, min).map(Some).map_err(|expected| expected + ", or off")
 }
 
 /// `tcp://HOST:PORT`, `relp://HOST:PORT`, or `HOST:PORT` for TCP.
@@ -120,16 +129,19 @@ mod tests {
         {
             assert_eq!(size(text, 1, u64::MAX), Ok(bytes), "{text}");
         }
+        assert_eq!((size_or_off("off", 1, 10), size_or_off("7", 1, 10)), (Ok(None), Ok(Some(7))));
+        assert!(size_or_off("11", 1, 10).unwrap_err().ends_with(", or off"));
         assert!(size("5XB", 1, 10).is_err() && size("11", 1, 10).is_err() && size("", 1, 10).is_err() && size("-1", 1, 10).is_err());
     }
 
     #[test]
     fn durations() {
-        for (text, millis) in [("250ms", 250), ("1h", 3_600_000), ("1m 30s", 90_000)] {
+        for (text, millis) in [("250ms", 250), ("1h", 3_600_000), ("1m 30s", 90_000), ("30d", 2_592_000_000)] {
             assert_eq!(duration(text, Duration::ZERO), Ok(Duration::from_millis(millis)), "{text}");
         }
+        assert!(duration("-1d", Duration::ZERO).is_err() && duration("1000000000000000000d", Duration::ZERO).is_err());
         assert!(duration("5", Duration::ZERO).is_err() && duration("1ms", Duration::from_secs(1)).is_err());
-        assert_eq!(duration_or_off("off"), Ok(None));
+        assert_eq!(duration_or_off("off", Duration::ZERO), Ok(None));
     }
 
     #[test]

@@ -119,6 +119,15 @@ struct StoreSettings {
     /// Sync the open segment at least this often while it has unsynced lines [default: 1s]
     #[arg(long, value_name = "DURATION")]
     sync_interval: Option<Word>,
+    /// Delete the oldest archives beyond so many bytes in the data directory [default: off]
+    #[arg(long, value_name = "SIZE|off")]
+    retain_size: Option<Word>,
+    /// Delete archives that were sealed so long ago [default: off]
+    #[arg(long, value_name = "DURATION|off")]
+    retain_age: Option<Word>,
+    /// Pause intake when less space is free; senders wait, and intake resumes by itself [default: 256MiB]
+    #[arg(long, value_name = "SIZE|off")]
+    min_free: Option<Word>,
 }
 
 impl Settings {
@@ -157,6 +166,9 @@ impl Settings {
             "store.raw_segments" => &store.raw_segments,
             "store.ack" => &store.ack,
             "store.sync_interval" => &store.sync_interval,
+            "store.retain_size" => &store.retain_size,
+            "store.retain_age" => &store.retain_age,
+            "store.min_free" => &store.min_free,
             _ => unreachable!("{key} is no setting"),
         };
         word.as_ref().map(|word| vec![word.0.clone()])

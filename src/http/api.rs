@@ -7,6 +7,7 @@ use crate::metrics::latency::{Latencies, LatencySlot};
 use crate::metrics::{ShardMetrics, Telemetry};
 use crate::record::relp::RelpError;
 use crate::record::{Level, RejectReason};
+use crate::store::retention::Reason;
 
 /// All numbers as one JSON object.
 pub fn stats(telemetry: &Telemetry) -> Value {
@@ -117,6 +118,13 @@ fn store(telemetry: &Telemetry) -> Value {
         "paused": store.pool.paused,
         "torn_bytes": store.torn_bytes,
         "disk_bytes": named(store.disk.by_state()),
+        "disk_free_bytes": store.free_bytes,
+        "disk_min_free_bytes": store.min_free_bytes,
+        "retention": {
+            "deleted_segments": named(Reason::ALL.map(|reason| (reason.name(), store.retention.segments(reason)))),
+            "deleted_bytes": named(Reason::ALL.map(|reason| (reason.name(), store.retention.bytes(reason)))),
+            "failures": store.retention.failures(),
+        },
     })
 }
 

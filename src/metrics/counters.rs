@@ -59,11 +59,13 @@ pub enum Pause {
     DiskFull,
     /// A RELP client does not read its answers, or their records are not safe yet.
     Answers,
+    /// The disk guard keeps intake shut: too little space is free, or somebody met a full disk.
+    DiskGuard,
 }
 
 impl Pause {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 5] = [Self::Writer, Self::RawSegments, Self::LongLines, Self::DiskFull, Self::Answers];
+    pub const ALL: [Self; 6] = [Self::Writer, Self::RawSegments, Self::LongLines, Self::DiskFull, Self::Answers, Self::DiskGuard];
 
     /// The name in metrics.
     pub fn name(self) -> &'static str {
@@ -73,6 +75,7 @@ impl Pause {
             Self::LongLines => "long_lines",
             Self::DiskFull => "disk_full",
             Self::Answers => "answers",
+            Self::DiskGuard => "disk_guard",
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt::{Display, Write as _};
 
 use crate::record::relp::RelpError;
 use crate::record::{Level, RejectReason};
+use crate::store::retention::Reason;
 
 use super::Telemetry;
 use super::counters::{Closed, Counter, Pause, ShardCounters};
@@ -150,6 +151,25 @@ fn store(page: &mut Page, telemetry: &Telemetry) {
     one("logboom_compress_cpu_seconds_total", "counter", "CPU time of compression.", store.pool.compress_cpu_ns as f64 / 1e9);
     one("logboom_compression_level", "gauge", "The compression level used last.", f64::from(store.pool.level));
     one("logboom_torn_bytes", "gauge", "Bytes of unfinished lines that recovery cut at this start.", store.torn_bytes as f64);
+    if let Some(free_bytes) = store.free_bytes {
+        one("logboom_disk_free_bytes", "gauge", "Free bytes on the file system of the data directory.", free_bytes as f64);
+    }
+    one("logboom_disk_min_free_bytes", "gauge", "Intake pauses when fewer bytes are free; 0 if it does not.", store.min_free_bytes as f64);
+    one(
+        "logboom_retention_failures_total",
+        "counter",
+        "Listings and deletions of retention that failed.",
+        store.retention.failures() as f64,
+    );
+    let mut by_reason = |name, help, value: &dyn Fn(Reason) -> u64| {
+        page.family(name, "counter", help);
+        for reason in Reason::ALL {
+            page.sample(name, &[("reason", reason.name())], value(reason));
+        }
+    };
+    let retention = &store.retention;
+    by_reason("logboom_retention_deleted_segments_total", "Segments deleted, by reason.", &|reason| retention.segments(reason));
+    by_reason("logboom_retention_deleted_bytes_total", "Bytes deleted with them, by reason.", &|reason| retention.bytes(reason));
     page.family("logboom_disk_bytes", "gauge", "Bytes in the data directory, by state.");
     for (state, bytes) in store.disk.by_state() {
         page.sample("logboom_disk_bytes", &[("state", state)], bytes);

@@ -1,8 +1,11 @@
 //! The receiving half of a connection, whatever protocol it speaks: its turn at the shard's receive buffer, its place for a long line, and when it ends.
+//!
+//! Every receive comes by here, so this is where the disk guard holds intake up: while its gate is shut nobody receives, nor waits for a turn.
 
 use std::future::{pending, poll_fn};
 use std::io;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use futures_lite::AsyncRead;
@@ -101,14 +104,41 @@ impl<R: AsyncRead + Unpin> Intake<R> {
 
     async fn receive_or_end(&mut self, partial_len: usize, window_max: usize) -> io::Result<Ended> {
         let stopped = quiet_after_stop(self.shard.clone(), self.stop_ticket.clone(), self.place.clone());
-        let overdue = overdue(self.shard.clone(), self.held, self.held_since);
-        let received = async { self.poll_receive(partial_len, window_max).await.map(Ended::Not) };
+        let overdue = overdue(self.shard.clone(), self.place.clone(), self.held, self.held_since);
+        let received = async {
+            loop {
+                self.wait_for_gate().await;
+                if let Some(received) = self.poll_receive(partial_len, window_max).await {
+                    return received.map(Ended::Not);
+                }
+            }
+        };
         or(received, or(stopped, overdue)).await
     }
 
-    async fn poll_receive(&mut self, partial_len: usize, window_max: usize) -> io::Result<Received> {
+    /// While the disk guard's gate is shut, waits, without the receive buffer.
+    async fn wait_for_gate(&mut self) {
+        let Self { shard, place, held_since, .. } = self;
+        let is_open = || !shard.store.gate.is_shut();
+        if is_open() {
+            return;
+        }
+        place.set_held_up(true);
+        shard.turn.leave(place);
+        shard.flush();
+        shard.gate_opened.wait_until(is_open).await;
+        place.set_held_up(false);
+        // It could not end its line meanwhile.
+        *held_since = Instant::now();
+    }
+
+    /// None if the gate was shut meanwhile.
+    async fn poll_receive(&mut self, partial_len: usize, window_max: usize) -> Option<io::Result<Received>> {
         let Self { shard, stream, place, held, held_since, emptied, .. } = self;
         poll_fn(|cx| {
+            if shard.store.gate.is_shut() {
+                return Poll::Ready(None);
+            }
             // Without a place an unfinished line must fit in the small buffer, and so must what may follow it; with the reserve, that keeps it short.
             let has_place = *held == Held::Place || shard.long_lines.is_free();
             let window = match held {
@@ -126,7 +156,7 @@ impl<R: AsyncRead + Unpin> Intake<R> {
                 *held = shard.long_lines.take();
                 *held_since = Instant::now();
             }
-            polled
+            polled.map(Some)
         })
         .await
     }
@@ -155,13 +185,14 @@ enum Ended {
     Not(Received),
     /// The shard stops, and the peer has been quiet for a while.
     Quiet,
-    /// The intake's deadline has passed while it waited for its turn.
+    /// The intake's deadline has passed while it waited for its turn, or for the disk guard.
     Deadline,
     /// Its unfinished line has kept others waiting for too long.
     Overdue,
 }
 
-/// Waits until the shard stops and the connection was found to have nothing to receive for [`STOP_QUIET`]. While it waits for its turn nobody knows.
+/// Waits until the shard stops and the connection was found to have nothing to receive for [`STOP_QUIET`]. While it waits for its turn or for the disk guard
+/// nobody knows.
 async fn quiet_after_stop(shard: Rc<Shard>, ticket: Rc<StopTicket>, place: Rc<Place>) -> io::Result<Ended> {
     ticket.requested().await;
     place.take_has_waited();
@@ -176,12 +207,15 @@ async fn quiet_after_stop(shard: Rc<Shard>, ticket: Rc<StopTicket>, place: Rc<Pl
     }
 }
 
-/// Waits until a line that `held` its place since `since` must end because others wait.
-async fn overdue(shard: Rc<Shard>, held: Held, since: Instant) -> io::Result<Ended> {
+/// Waits until a line that `held` its place since `since` must end because others wait. That the disk guard lets nobody receive is not its peer's fault.
+async fn overdue(shard: Rc<Shard>, place: Rc<Place>, held: Held, mut since: Instant) -> io::Result<Ended> {
     if held == Held::Nothing {
         return pending().await;
     }
     loop {
+        if place.is_held_up() {
+            since = Instant::now();
+        }
         let age = since.elapsed();
         if age >= long_lines::PATIENCE && shard.long_lines.is_waited_for() {
             return Ok(Ended::Overdue);

@@ -4,6 +4,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::metrics::counters::Pause;
 use crate::store::name::Stream;
 
 use super::Shard;
@@ -13,9 +14,15 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// Ticks until the shard ends.
 pub(super) async fn tick(shard: Rc<Shard>) {
+    let mut paused = None;
     loop {
         glommio::timer::sleep(TICK).await;
         shard.counters().ticks.add(1);
+        // One wait for the whole shard, however many connections it has.
+        paused = if shard.store.gate.is_shut() { paused.or_else(|| Some(shard.counters().pause(Pause::DiskGuard))) } else { None };
+        if paused.is_none() {
+            shard.gate_opened.notify();
+        }
         publish(&shard);
         end_aged_segments(&shard);
         shard.sync_due.notify();

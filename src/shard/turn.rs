@@ -34,12 +34,25 @@ pub(super) struct Place {
     /// The buffer, when its turn has come and it has not looked yet.
     granted: RefCell<Option<Box<[u8]>>>,
     has_waited: Cell<bool>,
+    /// The disk guard lets it receive nothing.
+    is_held_up: Cell<bool>,
 }
 
 impl Place {
-    /// Whether the connection waits for its turn, or has not looked yet although it has come.
+    /// Whether the connection waits for its turn or at the disk guard's gate, or has not looked yet although its turn has come.
     pub(super) fn is_waiting(&self) -> bool {
-        self.waker.borrow().is_some() || self.granted.borrow().is_some()
+        self.is_held_up.get() || self.waker.borrow().is_some() || self.granted.borrow().is_some()
+    }
+
+    /// Whether it waits at the disk guard's gate.
+    pub(super) fn is_held_up(&self) -> bool {
+        self.is_held_up.get()
+    }
+
+    /// It waits at the gate from now on, or no longer.
+    pub(super) fn set_held_up(&self, is_held_up: bool) {
+        self.is_held_up.set(is_held_up);
+        self.has_waited.set(true);
     }
 
     /// Whether the connection has waited for its turn since this was last asked, or waits now: it may have bytes that nobody has looked at.

@@ -4,7 +4,11 @@ use std::path::Path;
 
 use super::disk::Disk;
 use super::error::StorageError;
+use super::meta::Meta;
 use super::name::FileName;
+
+/// A longer file is no block table: one of the largest segment, 16 GiB in blocks that are half full, has 7 MB.
+const TABLE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// One of our files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +23,18 @@ pub struct StoreFile {
 pub fn files(disk: &Disk, dir: &Path) -> Result<Vec<StoreFile>, StorageError> {
     let entries = disk.list(dir)?;
     Ok(entries.into_iter().filter_map(|entry| FileName::parse(&entry.name).map(|name| StoreFile { name, len: entry.len })).collect())
+}
+
+/// Reads the block table `path` through `buffer`; `None` if it does not decode: after a power cut it may be anything.
+pub fn read_table(disk: &Disk, path: &Path, buffer: &mut Vec<u8>) -> Result<Option<Meta>, StorageError> {
+    let mut file = disk.open(path)?;
+    let len = file.len()?;
+    if TABLE_BYTES_MAX < len {
+        return Ok(None);
+    }
+    buffer.resize(len as usize, 0);
+    let read = file.read_full(buffer)?;
+    Ok(Meta::decode(&buffer[..read]).ok())
 }
 
 /// Bytes on disk by the state of what holds them. The files of fixed size (`logboom.format`, `logboom.lock`) are not counted.

@@ -5,6 +5,7 @@ mod harness;
 
 mod back_pressure;
 mod balance;
+mod disk;
 mod http;
 mod intake;
 mod readers;

@@ -79,6 +79,11 @@ impl PoolStats {
         self.paused.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
     }
 
+    /// How many segments have been archived.
+    pub fn archived(&self) -> u64 {
+        self.archived.load(Ordering::Relaxed)
+    }
+
     /// Why the pool waits, while it does.
     pub fn paused(&self) -> Option<String> {
         self.paused.lock().unwrap_or_else(PoisonError::into_inner).clone()

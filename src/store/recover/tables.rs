@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::record::stored::StoredScanner;
-use crate::store::catalog::StoreFile;
+use crate::store::catalog::{self, StoreFile};
 use crate::store::codec::BlockReader;
 use crate::store::cut::scan_block;
 use crate::store::disk::Disk;
@@ -18,8 +18,6 @@ use crate::store::name::{Codec, FileName, SegmentId};
 
 use super::plan::{Rebuild, Table};
 
-/// A longer file is no table: one of the largest segment, 16 GiB in blocks that are half full, has 7 MB.
-const TABLE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// How often a long rebuild says how far it is.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -29,22 +27,13 @@ pub(super) fn read_all(disk: &Disk, dir: &Path, files: &[StoreFile]) -> HashMap<
     let mut bytes = Vec::new();
     for file in files {
         let FileName::Meta(id) = file.name else { continue };
-        match read(disk, &file.name.in_dir(dir), file.len, &mut bytes) {
+        match catalog::read_table(disk, &file.name.in_dir(dir), &mut bytes) {
             Ok(Some(meta)) => drop(tables.insert(id, Table::of(&meta))),
             Ok(None) => {}
             Err(error) => tracing::warn!("{error}; the table is rebuilt"),
         }
     }
     tables
-}
-
-fn read(disk: &Disk, path: &Path, len: u64, bytes: &mut Vec<u8>) -> Result<Option<Meta>, StorageError> {
-    if TABLE_BYTES_MAX < len {
-        return Ok(None);
-    }
-    bytes.resize(len as usize, 0);
-    let read = disk.open(path)?.read_full(bytes)?;
-    Ok(Meta::decode(&bytes[..read]).ok())
 }
 
 /// How rebuilding went.

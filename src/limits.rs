@@ -137,6 +137,8 @@ pub const RETENTION_INTERVAL_MAX: Duration = Duration::from_secs(10);
 pub const RETENTION_INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// After an archive was finished, or when space ends, it lists sooner, but at most a twentieth of the time: a listing of 100,000 files takes a tenth of a second.
 pub const RETENTION_TIME_SHARE: u32 = 20;
+/// While space ends and deleting helps, a fourth of the time: else intake pauses.
+pub const RETENTION_TIME_SHARE_MAX: u32 = 4;
 
 const _: () = assert!(RECEIVE_BYTES <= BATCH_BYTES);
 const _: () = assert!(PARTIAL_SMALL_BYTES < RECEIVE_BYTES);

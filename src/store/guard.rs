@@ -73,9 +73,11 @@ impl FreeSpace {
         }
     }
 
-    /// How much must become free to get to the upper mark.
+    /// How much should become free where something can be given up for it: nothing at the upper mark and above; below, enough to stand as far above it as it is
+    /// above the lower one, so that it is not asked for again at once.
     pub fn missing_bytes(&self, space: Space) -> u64 {
-        self.resume_bytes().saturating_sub(space.free_bytes)
+        let resume = self.resume_bytes();
+        if resume <= space.free_bytes { 0 } else { 2 * resume - self.min_free_bytes - space.free_bytes }
     }
 
     /// Decides anew.
@@ -221,7 +223,7 @@ impl Drop for FullWait {
 }
 
 /// A number of bytes as people read it: `281.6 MiB`.
-pub(super) struct Bytes(pub(super) u64);
+struct Bytes(u64);
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -286,7 +288,15 @@ mod tests {
         assert_eq!(guard.observe(seen(false, 0)), Intake::Open);
         assert_eq!(guard.observe(seen(true, 1)), Intake::Full);
         assert_eq!(guard.observe(seen(false, 1 + DISK_FULL_QUIET_MS)), Intake::Open);
-        assert_eq!(guard.resume_bytes(), 0);
+        assert_eq!((guard.resume_bytes(), guard.missing_bytes(free(0).unwrap())), (0, 0));
+    }
+
+    #[test]
+    fn what_is_missing_is_counted_from_above_the_upper_mark() {
+        let guard = FreeSpace::new(MIN_FREE);
+        for (free_mib, missing_mib) in [(500, 0), (110, 0), (109, 11), (100, 20), (0, 120)] {
+            assert_eq!(guard.missing_bytes(free(free_mib).unwrap()), missing_mib * MIB as u64, "{free_mib} MiB free");
+        }
     }
 
     #[test]

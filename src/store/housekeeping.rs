@@ -15,7 +15,7 @@ use super::error::StorageError;
 use super::guard::{self, FreeSpace, Intake, IntakeGate, Seen, Space};
 use super::pool::{OnFatal, PoolHandle};
 use super::retention::{RetainLimits, Retention, RetentionStats};
-use crate::limits::{DISK_GUARD_INTERVAL, RETENTION_TIME_SHARE};
+use crate::limits::{DISK_GUARD_INTERVAL, RETENTION_TIME_SHARE, RETENTION_TIME_SHARE_MAX};
 
 /// How long a stop waits for a deletion that is under way: a file system that hangs must not hang the process.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
@@ -52,7 +52,8 @@ impl Housekeeping {
         let HousekeepingConfig { disk, dir, retain, gate, stats, pool, on_fatal } = config;
         let retention = retain.is_set().then(|| Retention::new(disk, dir.clone(), retain, stats));
         let mut rounds = Rounds::new(dir, gate, pool, retention);
-        rounds.guard();
+        let space = rounds.space();
+        rounds.guard(space);
         let (running, stop) = bounded::<()>(0);
         let (alive, ended) = bounded::<()>(0);
         let run = move || {
@@ -123,14 +124,17 @@ impl Rounds {
         }
     }
 
+    /// Archives go first, so that intake pauses only where that did not help.
     fn round(&mut self, go_on: impl Fn() -> bool) {
-        let space = self.guard();
-        self.retain(space, go_on);
+        let mut space = self.space();
+        if 0 < self.retain(space, go_on) {
+            space = self.space();
+        }
+        self.guard(space);
     }
 
-    /// Decides whether lines may be taken in. Returns the space it saw.
-    fn guard(&mut self) -> Option<Space> {
-        let space = self.space();
+    /// Decides whether lines may be taken in.
+    fn guard(&mut self, space: Option<Space>) {
         let met_full = self.gate.met_full().or_else(|| self.pool.stats().paused());
         let now_ms = self.started.elapsed().as_millis() as u64;
         let intake = self.decision.observe(Seen { space, met_full: met_full.is_some(), now_ms });
@@ -148,7 +152,6 @@ impl Rounds {
             (Intake::LowSpace | Intake::Full, None) => self.paused = Some(Instant::now()),
             _ => {}
         }
-        space
     }
 
     fn space(&mut self) -> Option<Space> {
@@ -161,22 +164,24 @@ impl Rounds {
         asked.ok().flatten()
     }
 
-    /// Deletes what is to go, if it is time to look.
-    fn retain(&mut self, space: Option<Space>, go_on: impl Fn() -> bool) {
-        let Some(retention) = &mut self.retention else { return };
+    /// Deletes what is to go, if it is time to look. Returns how many segments went.
+    fn retain(&mut self, space: Option<Space>, go_on: impl Fn() -> bool) -> usize {
+        let Some(retention) = &mut self.retention else { return 0 };
         let missing_bytes = space.map_or(0, |space| self.decision.missing_bytes(space));
         let archived = self.pool.stats().archived();
         let begun = Instant::now();
         let soon = 0 < missing_bytes || archived != self.archived;
         if begun < self.next && !(soon && self.not_before <= begun) {
-            return;
+            return 0;
         }
         let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        retention.round(now_s, missing_bytes, go_on);
+        let deleted = retention.round(now_s, missing_bytes, go_on);
         let ended = Instant::now();
-        self.not_before = ended + RETENTION_TIME_SHARE * (ended - begun);
+        let share = if 0 < missing_bytes && 0 < deleted { RETENTION_TIME_SHARE_MAX } else { RETENTION_TIME_SHARE };
+        self.not_before = ended + share * (ended - begun);
         self.next = self.not_before.max(ended + retention.interval());
         self.archived = archived;
+        deleted
     }
 }
 

@@ -20,7 +20,6 @@ use std::time::Duration;
 use super::catalog::{self, StoreFile};
 use super::disk::Disk;
 use super::error::StorageError;
-use super::guard::Bytes;
 use super::name::{FileName, SegmentId};
 use crate::limits::{RETENTION_INTERVAL_MAX, RETENTION_INTERVAL_MIN};
 
@@ -214,18 +213,20 @@ impl Retention {
     }
 
     /// One round: lists, deletes what is to go, as long as `go_on` says so. What can't be deleted stays, and is tried again in the next round: a failure to delete
-    /// loses nothing.
-    pub fn round(&mut self, now_s: u64, missing_bytes: u64, go_on: impl Fn() -> bool) {
-        let outcome = self.delete_all(now_s, missing_bytes, go_on);
+    /// loses nothing. Returns how many segments went.
+    pub fn round(&mut self, now_s: u64, missing_bytes: u64, go_on: impl Fn() -> bool) -> usize {
+        let mut deleted = 0;
+        let outcome = self.delete_all(now_s, missing_bytes, go_on, &mut deleted);
         match &outcome {
             Err(error) if !self.failing => tracing::warn!("retention: {error}; what can't be deleted is kept, and tried again"),
             _ => {}
         }
         self.failing = outcome.is_err();
+        deleted
     }
 
     /// Deletes as much as it can. Returns the first failure.
-    fn delete_all(&self, now_s: u64, missing_bytes: u64, go_on: impl Fn() -> bool) -> Result<(), StorageError> {
+    fn delete_all(&self, now_s: u64, missing_bytes: u64, go_on: impl Fn() -> bool, deleted: &mut usize) -> Result<(), StorageError> {
         let Retention { disk, dir, limits, stats, .. } = self;
         let failed = |error| {
             stats.failures.fetch_add(1, Ordering::Relaxed);
@@ -241,11 +242,11 @@ impl Retention {
             if !go_on() {
                 break;
             }
-            let Deletion { id, files, bytes, reason } = deletion;
-            let mut deleted = None;
+            let Deletion { files, bytes, reason, .. } = deletion;
+            let mut lines = None;
             for name in files {
                 match disk.remove(&name.in_dir(dir)) {
-                    Ok(()) => deleted = deleted.or(Some(name)),
+                    Ok(()) => lines = lines.or(Some(name)),
                     Err(error) if error.is_not_found() => {} // anyone may move an archive away
                     Err(error) => {
                         outcome = outcome.and(Err(failed(error)));
@@ -253,10 +254,11 @@ impl Retention {
                     }
                 }
             }
-            match deleted {
+            match lines {
                 None | Some(FileName::Meta(_)) => {}
-                Some(_) => {
-                    tracing::info!("retention: deleted {id}, {}: {reason}", Bytes(bytes));
+                Some(name) => {
+                    tracing::info!("retention: deleted {name}, {bytes} bytes with its table: {reason}");
+                    *deleted += 1;
                     stats.segments[reason as usize].fetch_add(1, Ordering::Relaxed);
                     stats.bytes[reason as usize].fetch_add(bytes, Ordering::Relaxed);
                 }

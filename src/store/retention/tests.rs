@@ -253,7 +253,7 @@ fn numbers_left(dir: &Path) -> Vec<u64> {
 fn what_goes_is_gone_and_counted_and_everything_else_stays() {
     let dir = directory(10);
     let mut retention = retention(Disk::new(), dir.path(), 500);
-    retention.round(SEALED_AT_S, 0, || true);
+    assert_eq!(retention.round(SEALED_AT_S, 0, || true), 6);
     assert_eq!(numbers_left(dir.path()), [7, 8, 9, 10]); // 400 bytes, and 6 that may not go
     let stats = &retention.stats;
     assert_eq!((stats.segments(Reason::Size), stats.bytes(Reason::Size), stats.segments(Reason::Age), stats.failures()), (6, 600, 0, 0));

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::error::StorageError;
+use super::retention::Missing;
 use crate::limits::{DISK_FULL_QUIET_MS, MIN_FREE_BAND_BYTES_MIN, MIN_FREE_BAND_SHARE, MIN_FREE_BYTES_MAX};
 
 /// A file system's space, for a process without privileges.
@@ -73,11 +74,14 @@ impl FreeSpace {
         }
     }
 
-    /// How much should become free where something can be given up for it: nothing at the upper mark and above; below, enough to stand as far above it as it is
-    /// above the lower one, so that it is not asked for again at once.
-    pub fn missing_bytes(&self, space: Space) -> u64 {
+    /// What is missing at the upper mark, where something can be given up for it; to stand as far above that mark as it is above the lower one is better, so that
+    /// nothing is missing again at once.
+    pub fn missing(&self, space: Space) -> Missing {
         let resume = self.resume_bytes();
-        if resume <= space.free_bytes { 0 } else { 2 * resume - self.min_free_bytes - space.free_bytes }
+        match resume.saturating_sub(space.free_bytes) {
+            0 => Missing::default(),
+            needed_bytes => Missing { needed_bytes, wanted_bytes: needed_bytes + (resume - self.min_free_bytes) },
+        }
     }
 
     /// Decides anew.
@@ -288,14 +292,15 @@ mod tests {
         assert_eq!(guard.observe(seen(false, 0)), Intake::Open);
         assert_eq!(guard.observe(seen(true, 1)), Intake::Full);
         assert_eq!(guard.observe(seen(false, 1 + DISK_FULL_QUIET_MS)), Intake::Open);
-        assert_eq!((guard.resume_bytes(), guard.missing_bytes(free(0).unwrap())), (0, 0));
+        assert_eq!((guard.resume_bytes(), guard.missing(free(0).unwrap())), (0, Missing::default()));
     }
 
     #[test]
     fn what_is_missing_is_counted_from_above_the_upper_mark() {
         let guard = FreeSpace::new(MIN_FREE);
-        for (free_mib, missing_mib) in [(500, 0), (110, 0), (109, 11), (100, 20), (0, 120)] {
-            assert_eq!(guard.missing_bytes(free(free_mib).unwrap()), missing_mib * MIB as u64, "{free_mib} MiB free");
+        for (free_mib, needed_mib, wanted_mib) in [(500, 0, 0), (110, 0, 0), (109, 1, 11), (100, 10, 20), (0, 110, 120)] {
+            let missing = Missing { needed_bytes: needed_mib * MIB as u64, wanted_bytes: wanted_mib * MIB as u64 };
+            assert_eq!(guard.missing(free(free_mib).unwrap()), missing, "{free_mib} MiB free");
         }
     }
 

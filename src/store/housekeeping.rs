@@ -14,7 +14,7 @@ use super::disk::Disk;
 use super::error::StorageError;
 use super::guard::{self, FreeSpace, Intake, IntakeGate, Seen, Space};
 use super::pool::{OnFatal, PoolHandle};
-use super::retention::{RetainLimits, Retention, RetentionStats};
+use super::retention::{Missing, RetainLimits, Retention, RetentionStats};
 use crate::limits::{DISK_GUARD_INTERVAL, RETENTION_TIME_SHARE, RETENTION_TIME_SHARE_MAX};
 
 /// How long a stop waits for a deletion that is under way: a file system that hangs must not hang the process.
@@ -98,11 +98,12 @@ struct Rounds {
     /// Whether the last question for the space failed: its warning stands until one does not.
     failing: bool,
     retention: Option<Retention>,
-    /// When retention lists in any case, and before which it does not.
-    next: Instant,
-    not_before: Instant,
-    /// What the pool had archived when retention listed last.
-    archived: u64,
+    /// When retention looked last, how long that took, and what the pool had archived by then.
+    looked: Instant,
+    took: Duration,
+    archived: Option<u64>,
+    /// Whether that was for the sake of space, and brought none.
+    futile: bool,
 }
 
 impl Rounds {
@@ -118,9 +119,10 @@ impl Rounds {
             full: String::new(),
             failing: false,
             retention,
-            next: now,
-            not_before: now,
-            archived: 0,
+            looked: now,
+            took: Duration::ZERO,
+            archived: None,
+            futile: false,
         }
     }
 
@@ -167,19 +169,21 @@ impl Rounds {
     /// Deletes what is to go, if it is time to look. Returns how many segments went.
     fn retain(&mut self, space: Option<Space>, go_on: impl Fn() -> bool) -> usize {
         let Some(retention) = &mut self.retention else { return 0 };
-        let missing_bytes = space.map_or(0, |space| self.decision.missing_bytes(space));
-        let archived = self.pool.stats().archived();
+        let missing = space.map_or(Missing::default(), |space| self.decision.missing(space));
+        let is_low = missing != Missing::default();
+        let archived = Some(self.pool.stats().archived());
         let begun = Instant::now();
-        let soon = 0 < missing_bytes || archived != self.archived;
-        if begun < self.next && !(soon && self.not_before <= begun) {
+        let share = if is_low && !self.futile { RETENTION_TIME_SHARE_MAX } else { RETENTION_TIME_SHARE };
+        let is_rested = self.looked + share * self.took <= begun;
+        let is_due = self.looked + retention.interval() <= begun || is_low || archived != self.archived;
+        if !(is_rested && is_due) {
             return 0;
         }
         let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let deleted = retention.round(now_s, missing_bytes, go_on);
-        let ended = Instant::now();
-        let share = if 0 < missing_bytes && 0 < deleted { RETENTION_TIME_SHARE_MAX } else { RETENTION_TIME_SHARE };
-        self.not_before = ended + share * (ended - begun);
-        self.next = self.not_before.max(ended + retention.interval());
+        let deleted = retention.round(now_s, missing, go_on);
+        self.looked = Instant::now();
+        self.took = self.looked - begun;
+        self.futile = is_low && deleted == 0;
         self.archived = archived;
         deleted
     }

@@ -88,6 +88,15 @@ pub struct Deletion {
     pub reason: Reason,
 }
 
+/// What must become free, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Missing {
+    /// So much, or it is of no use.
+    pub needed_bytes: u64,
+    /// So much, or it is asked for again soon. Not less than `needed_bytes`.
+    pub wanted_bytes: u64,
+}
+
 /// The files of one segment.
 #[derive(Debug, Default)]
 struct Segment {
@@ -97,15 +106,15 @@ struct Segment {
     bytes: u64,
 }
 
-/// What is to go of `files` at `now_s` seconds since 1970 UTC, oldest first. `missing_bytes` is what must become free in any case; where all that may go is not
-/// enough for that, nothing goes for its sake: it would be lost for nothing.
+/// What is to go of `files` at `now_s` seconds since 1970 UTC, oldest first. Where all that may go is less than what is `missing`, nothing goes for its sake: it
+/// would be lost for nothing.
 ///
 /// `is_finished` is asked of a raw segment of so many bytes that has a table, as late as possible: whether the table is that of this very file.
 pub fn plan(
     files: &[StoreFile],
     limits: &RetainLimits,
     now_s: u64,
-    missing_bytes: u64,
+    missing: Missing,
     mut is_finished: impl FnMut(SegmentId, u64) -> bool,
 ) -> Vec<Deletion> {
     if !limits.is_set() {
@@ -120,7 +129,7 @@ pub fn plan(
             Reason::Age
         } else if limits.bytes_max.is_some_and(|max| max < total) {
             Reason::Size
-        } else if freed < missing_bytes {
+        } else if freed < missing.wanted_bytes {
             Reason::MinFree
         } else {
             break; // the rest is younger, and there is no more to free
@@ -141,7 +150,7 @@ pub fn plan(
         freed += bytes;
         plan.push(Deletion { id, files, bytes, reason });
     }
-    if freed < missing_bytes {
+    if freed < missing.needed_bytes {
         plan.retain(|deletion| deletion.reason != Reason::MinFree);
     }
     plan
@@ -214,9 +223,9 @@ impl Retention {
 
     /// One round: lists, deletes what is to go, as long as `go_on` says so. What can't be deleted stays, and is tried again in the next round: a failure to delete
     /// loses nothing. Returns how many segments went.
-    pub fn round(&mut self, now_s: u64, missing_bytes: u64, go_on: impl Fn() -> bool) -> usize {
+    pub fn round(&mut self, now_s: u64, missing: Missing, go_on: impl Fn() -> bool) -> usize {
         let mut deleted = 0;
-        let outcome = self.delete_all(now_s, missing_bytes, go_on, &mut deleted);
+        let outcome = self.delete_all(now_s, missing, go_on, &mut deleted);
         match &outcome {
             Err(error) if !self.failing => tracing::warn!("retention: {error}; what can't be deleted is kept, and tried again"),
             _ => {}
@@ -226,7 +235,7 @@ impl Retention {
     }
 
     /// Deletes as much as it can. Returns the first failure.
-    fn delete_all(&self, now_s: u64, missing_bytes: u64, go_on: impl Fn() -> bool, deleted: &mut usize) -> Result<(), StorageError> {
+    fn delete_all(&self, now_s: u64, missing: Missing, go_on: impl Fn() -> bool, deleted: &mut usize) -> Result<(), StorageError> {
         let Retention { disk, dir, limits, stats, .. } = self;
         let failed = |error| {
             stats.failures.fetch_add(1, Ordering::Relaxed);
@@ -238,7 +247,7 @@ impl Retention {
             matches!(table, Ok(Some(table)) if table.codec.is_none() && table.archive_bytes() == raw_bytes)
         };
         let mut outcome = Ok(());
-        for deletion in plan(&files, limits, now_s, missing_bytes, is_finished) {
+        for deletion in plan(&files, limits, now_s, missing, is_finished) {
             if !go_on() {
                 break;
             }

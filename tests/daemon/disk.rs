@@ -28,13 +28,19 @@ fn said(daemon: &TestDaemon, text: &str) -> usize {
 fn drive(daemon: &TestDaemon, args: &[&str], manifest: &Path) -> Child {
     let mut command = Command::new(loadgen());
     command.args(["run", "--target", &format!("tcp://{}", daemon.tcp)]).args(args).arg("--manifest").arg(manifest);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("loadgen starts")
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("loadgen starts")
 }
 
 /// Waits for loadgen. That it lagged itself (3) says nothing about the daemon.
-fn ended(mut load: Child) {
-    let status = load.wait().expect("loadgen ends");
-    assert!(matches!(status.code(), Some(0 | 3)), "{status}");
+fn ended(daemon: &TestDaemon, load: Child) {
+    let output = load.wait_with_output().expect("loadgen ends");
+    assert!(
+        matches!(output.status.code(), Some(0 | 3)),
+        "{}: {}\n{:#}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr),
+        daemon.stats()
+    );
 }
 
 /// The numbers of the archives that are there, by what stands before the time in their names, and the shard.
@@ -54,7 +60,7 @@ fn retain_size_holds_under_load_and_what_survives_is_the_newest_and_whole() {
     let data = dir.path().join("data");
     let flags = ["--shards", "2", "--rotate-size", "50kB", "--raw-segments", "6", "--retain-size", "1MB"];
     let daemon = TestDaemon::start(&data, &flags);
-    ended(drive(&daemon, &["--clients", "4", "--interval", "0", "--count", "60000"], &dir.path().join("manifest.json")));
+    ended(&daemon, drive(&daemon, &["--clients", "4", "--interval", "0", "--count", "60000"], &dir.path().join("manifest.json")));
     daemon.wait_for("everything is archived", |daemon| daemon.stats()["store"]["raw_segments"].as_u64().expect("a count") <= 2);
     daemon.wait_for("the limit holds", |_| bytes(&data) <= 1_000_000);
     assert!(650_000 < bytes(&data), "and no more goes than has to: {}", bytes(&data));
@@ -222,7 +228,7 @@ fn pauses_and_resumes(test: &str, ballast_bytes: usize, flags: &[&str], load: &[
 
     fs::remove_file(ballast).expect("room");
     daemon.wait_for("intake resumes by itself", |daemon| daemon.get("/readyz").0 == 200);
-    ended(load);
+    ended(&daemon, load);
     daemon.wait_for("it is said", |daemon| said(daemon, "intake resumes after") == 1);
     assert_eq!(said(&daemon, "intake pauses"), 1, "one warning for all shards:\n{}", daemon.stderr());
     let (good, report) = verify(&data, &manifest);
@@ -250,14 +256,14 @@ fn on_a_small_file_system_intake_pauses_when_it_is_full_and_resumes() {
 #[test]
 fn on_a_small_file_system_archives_go_before_intake_pauses() {
     let Some(small) = SmallFileSystem::mount("min_free with retention") else { return };
-    small.ballast(40_000_000);
+    small.ballast(44_000_000);
     let data = small.data();
     let mut flags = vec!["--shards", "2", "--rotate-size", "100kB", "--raw-segments", "6", "--compression-level", "1"];
     flags.extend(["--min-free", "20MB", "--retain-size", "1GB"]);
     let daemon = Start::in_dir(&data).args(&flags).start();
     let manifest_dir = temp_dir();
-    // About 11 MB of archives, where there is room for 5.
-    ended(drive(&daemon, &["--clients", "4", "--interval", "0", "--count", "250000"], &manifest_dir.path().join("manifest.json")));
+    // About 4 MB of archives, where there is room for one above the mark, and slowly, so that the disk thread is never late.
+    ended(&daemon, drive(&daemon, &["--clients", "4", "--rate", "30000", "--count", "90000"], &manifest_dir.path().join("manifest.json")));
     daemon.wait_for("everything is archived", |daemon| daemon.stats()["store"]["raw_segments"].as_u64().expect("a count") <= 2);
     assert!(0 < deleted(&daemon, "min_free"), "{}", daemon.stderr());
     assert_eq!(deleted(&daemon, "size"), 0);

@@ -24,7 +24,11 @@ fn limits(bytes_max: Option<u64>, age_s_max: Option<u64>) -> RetainLimits {
     RetainLimits { bytes_max, age_max: age_s_max.map(Duration::from_secs) }
 }
 
-/// `000001 size`, for every segment of the plan.
+fn exactly(bytes: u64) -> Missing {
+    Missing { needed_bytes: bytes, wanted_bytes: bytes }
+}
+
+/// `1 size`, for every segment of the plan.
 fn text(plan: &[Deletion]) -> Vec<String> {
     plan.iter().map(|deletion| format!("{} {}", deletion.id.seq, deletion.reason.name())).collect()
 }
@@ -60,8 +64,22 @@ fn the_oldest_go_first_until_the_limits_hold() {
         (Some(1_000), None, 42, &[]), // it would be lost for nothing
         (Some(99), None, 42, &["1 size"]),
     ] {
-        let plan = plan(&files, &limits(bytes_max, age_s_max), SEALED_AT_S + 100, missing, |_, _| panic!("nothing is raw"));
+        let plan = plan(&files, &limits(bytes_max, age_s_max), SEALED_AT_S + 100, exactly(missing), |_, _| panic!("nothing is raw"));
         assert_eq!(text(&plan), expected, "{bytes_max:?} bytes, {age_s_max:?} s, {missing} missing");
+    }
+}
+
+#[test]
+fn more_than_is_needed_goes_only_where_there_is_more() {
+    let files = listing(&[
+        ("logs_20261124_150000_000001.jsonl.gz", 10),
+        ("logs_20261124_150000_000002.jsonl.gz", 10),
+        ("logs_20261124_150000_000003.jsonl.gz", 10),
+    ]);
+    for (needed_bytes, wanted_bytes, expected) in [(1, 11, 2), (10, 20, 2), (21, 40, 3), (30, 31, 3), (31, 40, 0), (0, 0, 0)] {
+        let missing = Missing { needed_bytes, wanted_bytes };
+        let plan = plan(&files, &limits(Some(1_000), None), SEALED_AT_S, missing, |_, _| panic!("nothing is raw"));
+        assert_eq!(plan.len(), expected, "{missing:?}");
     }
 }
 
@@ -94,7 +112,7 @@ fn only_what_is_finished_goes_and_its_lines_before_its_table() {
         ),
     ] {
         let files = listing(&names.iter().map(|name| (*name, 10)).collect::<Vec<_>>());
-        let plan = plan(&files, &limits(Some(0), None), SEALED_AT_S, 0, |_, bytes| is_finished && bytes == 10);
+        let plan = plan(&files, &limits(Some(0), None), SEALED_AT_S, Missing::default(), |_, bytes| is_finished && bytes == 10);
         let planned: Vec<String> = plan.iter().flat_map(|deletion| &deletion.files).map(FileName::to_string).collect();
         assert_eq!(planned, expected, "{names:?}");
         let whole = plan.iter().map(|deletion| deletion.bytes).sum::<u64>();
@@ -107,7 +125,7 @@ fn a_clock_that_is_wrong_does_not_overflow() {
     let files = listing(&[("logs_99991231_235959_000001.jsonl.gz", 10)]);
     for now_s in [0, SEALED_AT_S, u64::MAX] {
         for age in [1, u64::MAX] {
-            let plan = plan(&files, &limits(None, Some(age)), now_s, 0, |_, _| true);
+            let plan = plan(&files, &limits(None, Some(age)), now_s, Missing::default(), |_, _| true);
             assert_eq!(plan.is_empty(), now_s != u64::MAX, "{now_s} {age}");
         }
     }
@@ -167,14 +185,16 @@ proptest! {
         segments in any_directory(),
         bytes_max in prop::option::of(0..20_000u64),
         age_s_max in prop::option::of(1..100u64),
-        missing_bytes in prop_oneof![Just(0), 0..20_000u64],
+        needed_bytes in prop_oneof![Just(0), 0..20_000u64],
+        more_bytes in prop_oneof![Just(0), 0..5_000u64],
     ) {
         let now_s = 100;
         let limits = limits(bytes_max, age_s_max);
         let files: Vec<StoreFile> =
             segments.iter().flat_map(|(id, state, len)| state.names(*id).into_iter().map(|name| StoreFile { name, len: *len })).collect();
         let is_finished = |id, len| segments.contains(&(id, State::FinishedRaw, len));
-        let plan = plan(&files, &limits, now_s, missing_bytes, is_finished);
+        let wanted_bytes = needed_bytes + more_bytes;
+        let plan = plan(&files, &limits, now_s, Missing { needed_bytes, wanted_bytes }, is_finished);
 
         // Never what is open, raw or not finished; and of what goes, every file.
         for deletion in &plan {
@@ -208,7 +228,7 @@ proptest! {
             match deletion.reason {
                 Reason::Age => prop_assert!(deletion.id.sealed_at_s + age_s_max.unwrap() <= now_s),
                 Reason::Size => prop_assert!(bytes_max.unwrap() < total - before),
-                Reason::MinFree => prop_assert!(before < missing_bytes && missing_bytes <= freed),
+                Reason::MinFree => prop_assert!(before < wanted_bytes && needed_bytes <= freed),
             }
             before += deletion.bytes;
         }
@@ -253,11 +273,11 @@ fn numbers_left(dir: &Path) -> Vec<u64> {
 fn what_goes_is_gone_and_counted_and_everything_else_stays() {
     let dir = directory(10);
     let mut retention = retention(Disk::new(), dir.path(), 500);
-    assert_eq!(retention.round(SEALED_AT_S, 0, || true), 6);
+    assert_eq!(retention.round(SEALED_AT_S, Missing::default(), || true), 6);
     assert_eq!(numbers_left(dir.path()), [7, 8, 9, 10]); // 400 bytes, and 6 that may not go
     let stats = &retention.stats;
     assert_eq!((stats.segments(Reason::Size), stats.bytes(Reason::Size), stats.segments(Reason::Age), stats.failures()), (6, 600, 0, 0));
-    retention.round(SEALED_AT_S, 150, || true);
+    retention.round(SEALED_AT_S, exactly(150), || true);
     assert_eq!(numbers_left(dir.path()), [9, 10]);
     assert_eq!((stats_of(&retention, Reason::MinFree), stats_of(&retention, Reason::Size)), ((2, 200), (6, 600)));
     assert!(dir.path().join("notes.txt").exists() && dir.path().join("logs.jsonl").exists());
@@ -280,7 +300,7 @@ fn short_ages_are_looked_at_more_often() {
 fn a_round_ends_when_the_process_stops() {
     let dir = directory(3);
     let left = std::cell::Cell::new(2);
-    retention(Disk::new(), dir.path(), 0).round(SEALED_AT_S, 0, || left.replace(left.get() - 1) != 0);
+    retention(Disk::new(), dir.path(), 0).round(SEALED_AT_S, Missing::default(), || left.replace(left.get() - 1) != 0);
     assert_eq!(numbers_left(dir.path()), [3]);
 }
 
@@ -297,7 +317,7 @@ fn a_raw_segment_goes_only_if_its_table_says_that_it_stays_raw() {
         put(dir.path(), &id(seq).meta_name(), &bytes);
     }
     let mut retention = retention(Disk::new(), dir.path(), 0);
-    retention.round(SEALED_AT_S, 0, || true);
+    retention.round(SEALED_AT_S, Missing::default(), || true);
     let left: Vec<bool> = (1..=4).map(|seq| id(seq).sealed_name().in_dir(dir.path()).exists()).collect();
     assert_eq!(left, [false, true, true, true]);
     assert!(!id(1).meta_name().in_dir(dir.path()).exists());
@@ -320,7 +340,7 @@ fn what_cannot_be_deleted_stays_with_its_table_and_the_rest_goes() {
     let refuses: &[_] = &[("000002.jsonl.gz", io::ErrorKind::PermissionDenied), ("000003.meta", io::ErrorKind::PermissionDenied)];
     let mut retention = retention(Disk::with_hook(Arc::new(Refuses(refuses))), dir.path(), 0);
     for failures in [2, 3] {
-        retention.round(SEALED_AT_S, 0, || true);
+        retention.round(SEALED_AT_S, Missing::default(), || true);
         assert_eq!(retention.stats.failures(), failures);
         assert!(retention.failing);
     }
@@ -330,7 +350,7 @@ fn what_cannot_be_deleted_stays_with_its_table_and_the_rest_goes() {
     assert!(!left(id(4).archive_name(Some(Codec::Gzip))));
     assert_eq!(retention.stats.segments(Reason::Size), 3, "the lines of 1, 3 and 4 are gone");
     retention.disk = Disk::new();
-    retention.round(SEALED_AT_S, 0, || true);
+    retention.round(SEALED_AT_S, Missing::default(), || true);
     assert!(!retention.failing);
     assert_eq!(retention.stats.segments(Reason::Size), 4);
 }
@@ -340,7 +360,7 @@ fn what_somebody_else_has_moved_away_is_no_failure_and_not_counted() {
     let dir = directory(2);
     let moved: &[_] = &[("000001", io::ErrorKind::NotFound)];
     let mut retention = retention(Disk::with_hook(Arc::new(Refuses(moved))), dir.path(), 0);
-    retention.round(SEALED_AT_S, 0, || true);
+    retention.round(SEALED_AT_S, Missing::default(), || true);
     assert_eq!((retention.stats.segments(Reason::Size), retention.stats.failures()), (1, 0));
 }
 
@@ -348,6 +368,6 @@ fn what_somebody_else_has_moved_away_is_no_failure_and_not_counted() {
 fn a_directory_that_cannot_be_listed_deletes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let mut retention = retention(Disk::new(), &dir.path().join("missing"), 0);
-    retention.round(SEALED_AT_S, 0, || true);
+    retention.round(SEALED_AT_S, Missing::default(), || true);
     assert_eq!(retention.stats.failures(), 1);
 }

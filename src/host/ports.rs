@@ -11,7 +11,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
@@ -23,6 +23,10 @@ const ACCEPT_QUEUE_MAX: i32 = 4096;
 
 /// After how much silence a peer is asked whether it is still there; nine unanswered questions, 75 seconds apart by default, end its connection (tcp(7)).
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(120);
+
+/// How long an address may stay taken that no process is seen to hold, and how often that is looked at.
+const RELEASE_PATIENCE: Duration = Duration::from_secs(3);
+const RELEASE_POLL: Duration = Duration::from_millis(50);
 
 /// Why an address can't be listened on, and what to do. One line.
 #[derive(Debug, thiserror::Error)]
@@ -82,11 +86,24 @@ impl PortError {
 
 /// Checks that nobody listens on `address` and that this process may. Port 0 is always free.
 pub fn check_free(address: SocketAddr) -> Result<(), PortError> {
-    match bind(address, Sharing::No) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse && only_leftovers(address) => Ok(()),
-        Err(error) => Err(PortError::new(address, error)),
+    let begun = Instant::now();
+    loop {
+        match bind(address, Sharing::No) {
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && only_leftovers(address) => return Ok(()),
+            // The kernel closes the sockets of an ended process that used io_uring a moment after the process is gone.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && !is_held(address) && begun.elapsed() < RELEASE_PATIENCE => {
+                std::thread::sleep(RELEASE_POLL);
+            }
+            Err(error) => return Err(PortError::new(address, error)),
+        }
     }
+}
+
+/// Whether a process that can be seen listens on an address that overlaps with `address`.
+fn is_held(address: SocketAddr) -> bool {
+    let listeners = proc::listeners().unwrap_or_default();
+    listeners.iter().any(|other| overlap(other.address, address) && proc::owner(other.inode).is_some())
 }
 
 /// Whether the address is blocked by nothing but connections left behind by a process that shared the port and had not set SO_REUSEADDR: those do not keep the

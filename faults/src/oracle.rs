@@ -23,7 +23,7 @@ pub struct Known {
     pub acknowledged: Vec<u64>,
 }
 
-/// What a directory may show beyond "everything acknowledged, once".
+/// What a directory may show apart from "everything acknowledged, once".
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Leave {
     /// Retention was on: the oldest lines may be gone.
@@ -95,7 +95,7 @@ pub fn compare(found: &[String], known: &Known, leave: Leave) -> Result<(), Stri
         return Err(format!("line {number} is there {times} times"));
     }
     let oldest = times.keys().next().copied().unwrap_or(u64::MAX);
-    let missing = |number: &&u64| !times.contains_key(*number) && !(leave.oldest_gone && **number < oldest);
+    let missing = |number: &&u64| !(times.contains_key(*number) || leave.oldest_gone && **number < oldest);
     match known.acknowledged.iter().find(missing) {
         Some(number) => Err(format!("line {number} was acknowledged and is not there")),
         None => Ok(()),

@@ -244,13 +244,13 @@ mod tests {
 
     fn journal() -> Vec<Entry> {
         vec![
-            Entry::Create { name: "a".to_owned(), inode: 1 }, // 0
-            write(1, 0, b"abcd"),                             // 1
-            Entry::Sync { inode: 1, began: 2 },               // 2
-            Entry::SyncDir { began: 3 },                      // 3
-            write(1, 4, b"efgh"),                             // 4
+            Entry::Create { name: "a".to_owned(), inode: 1 },           // 0
+            write(1, 0, b"abcd"),                                       // 1
+            Entry::Sync { inode: 1, began: 2 },                         // 2
+            Entry::SyncDir { began: 3 },                                // 3
+            write(1, 4, b"efgh"),                                       // 4
             Entry::Rename { from: "a".to_owned(), to: "b".to_owned() }, // 5
-            Entry::Create { name: "a".to_owned(), inode: 2 }, // 6
+            Entry::Create { name: "a".to_owned(), inode: 2 },           // 6
         ]
     }
 
@@ -289,11 +289,8 @@ mod tests {
 
     #[test]
     fn what_was_there_before_can_be_written_cut_and_removed() {
-        let journal = [
-            Entry::Open { name: "a".to_owned(), inode: 7 },
-            Entry::Truncate { inode: 7, len: 1 },
-            Entry::Remove { name: "b".to_owned() },
-        ];
+        let journal =
+            [Entry::Open { name: "a".to_owned(), inode: 7 }, Entry::Truncate { inode: 7, len: 1 }, Entry::Remove { name: "b".to_owned() }];
         let before = files(&[("a", b"xyz"), ("b", b"")]);
         let states = Model::new(&before, &journal).states(3, Names::Ordered, 0, 1);
         let expected = [files(&[("a", b"x")]), files(&[("a", b"x"), ("b", b"")]), files(&[("a", b"xyz")]), before];

@@ -20,19 +20,8 @@ use logboom::store::disk::{Done, Op};
 use rustix::io::Errno;
 
 /// Every operation.
-pub const OPS: [Op; 11] = [
-    Op::Open,
-    Op::Create,
-    Op::Read,
-    Op::Write,
-    Op::Truncate,
-    Op::Fdatasync,
-    Op::Rename,
-    Op::SyncDir,
-    Op::Remove,
-    Op::Stat,
-    Op::List,
-];
+pub const OPS: [Op; 11] =
+    [Op::Open, Op::Create, Op::Read, Op::Write, Op::Truncate, Op::Fdatasync, Op::Rename, Op::SyncDir, Op::Remove, Op::Stat, Op::List];
 
 /// What goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]

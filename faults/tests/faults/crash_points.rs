@@ -195,6 +195,7 @@ fn after_every_operation_of_a_recovery() {
     let in_recovery = seen.iter().filter(|(in_recovery, _)| *in_recovery).count();
     assert!(8 <= in_recovery && in_recovery < points.len(), "{in_recovery}: {seen:?}");
     let seen = seen.into_iter().map(|(_, happened)| happened).collect();
-    let wanted = ["remove logs.s.jsonl.tmp", "truncate logs.jsonl", "fdatasync logs.jsonl", "rename rejected.s.jsonl", "rename logs___.meta.tmp"];
+    let wanted =
+        ["remove logs.s.jsonl.tmp", "truncate logs.jsonl", "fdatasync logs.jsonl", "rename rejected.s.jsonl", "rename logs___.meta.tmp"];
     assert_seen(&seen, &wanted);
 }

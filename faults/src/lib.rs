@@ -1,7 +1,7 @@
 //! What the tests of this crate need: disks that misbehave by a script, a journal of what was done to a disk, and an oracle.
 //!
 //! `logboom-faulty` is the whole daemon, on such a disk. The daemon that users run has no way to get one: it is another binary, which passes another
-//! [`Disk`](logboom::store::disk::Disk) to the same library.
+//! [`Disk`] to the same library.
 //!
 //! - [`script`]: the n-th operation of a kind fails, comes short, is slow, or is the last one
 //! - [`journal`]: what was done to the disk, in order, with its bytes

@@ -2,10 +2,18 @@
 //!
 //! Shared by the targets in `fuzz_targets/` and by `tests/fuzz_corpus.rs`, which replays the corpus with plain `cargo test`.
 
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use logboom::record::RejectReason;
 use logboom::record::framer::{Chunk, FrameKind, Framer, PADDING};
 use logboom::record::json::{JsonScanner, put_on_one_line};
 use logboom::record::relp::{Answer, Answers, Command, Due, RelpError, RelpFramer, Session, Step};
+use logboom::store::disk::Disk;
+use logboom::store::permits::RawPermits;
+use logboom::store::recover::{RecoveryConfig, recover};
 use serde::de::IgnoredAny;
 
 /// The first two bytes say how the rest is framed: the longest line, and a seed for the sizes of the pieces in which it comes.
@@ -175,4 +183,96 @@ pub(crate) fn json_line(data: &[u8]) {
         Err(RejectReason::NotAnObject) => assert!(is_json),
         Err(_) => assert!(!is_json),
     }
+}
+
+/// What a data directory may hold; the rest of each file's bytes come from the fuzzer.
+const NAMES: [&str; 16] = [
+    "logs.jsonl",
+    "logs.s00.jsonl",
+    "logs.s01.jsonl",
+    "logs.s07.jsonl",
+    "rejected.jsonl",
+    "logs_20261124_150000_000001.jsonl",
+    "logs_20261124_150000_000001.jsonl.gz",
+    "logs_20261124_150000_000001.jsonl.zst",
+    "logs_20261124_150000_000001.meta",
+    "logs_20261124_150000_s00_000002.jsonl",
+    "logs_20261124_150000_s00_000002.jsonl.gz",
+    "logs_20261124_150000_s00_000002.meta",
+    "logs_20261124_150000_000003.jsonl.gz.tmp",
+    "logs_20261124_150000_000003.meta",
+    "logboom.format",
+    "notes.txt",
+];
+
+/// A directory that goes with the value.
+struct TempDir(PathBuf);
+
+impl TempDir {
+    fn new() -> TempDir {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let memory = Path::new("/dev/shm");
+        let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+        let name = format!("logboom-fuzz-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = parent.join(name);
+        fs::create_dir(&path).expect("a new directory");
+        TempDir(path)
+    }
+
+    fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        let entries = fs::read_dir(&self.0).expect("a directory").map(|entry| entry.expect("an entry"));
+        entries.map(|entry| (entry.file_name().into_string().expect("UTF-8"), fs::read(entry.path()).expect("readable"))).collect()
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The whole lines of all raw segments, and how often each is there.
+fn raw_lines(files: &BTreeMap<String, Vec<u8>>) -> BTreeMap<&[u8], usize> {
+    let mut lines = BTreeMap::new();
+    for bytes in files.iter().filter(|(name, _)| name.ends_with(".jsonl")).map(|(_, bytes)| bytes) {
+        for line in bytes.split_inclusive(|&byte| byte == b'\n').filter(|line| line.ends_with(b"\n")) {
+            *lines.entry(line).or_default() += 1;
+        }
+    }
+    lines
+}
+
+/// Recovery, of a directory with any bytes under the names that matter: nothing panics; no whole line of a raw segment is lost, unless an archive was there to hold
+/// it; archives and foreign files stay byte for byte; a second recovery changes nothing.
+///
+/// The first byte is the number of shards. Then files: one byte for the name, two for the length (little-endian), the bytes.
+pub(crate) fn recovery(data: &[u8]) {
+    let Some((shards, mut rest)) = data.split_first() else { return };
+    let shards = 1 + usize::from(shards % 3);
+    let dir = TempDir::new();
+    while let Some((&[name, low, high], after)) = rest.split_first_chunk() {
+        let len = usize::from(u16::from_le_bytes([low, high])).min(after.len());
+        let (bytes, after) = after.split_at(len);
+        fs::write(dir.0.join(NAMES[usize::from(name) % NAMES.len()]), bytes).expect("written");
+        rest = after;
+    }
+    let before = dir.files();
+    let once = || recover(&RecoveryConfig { disk: Disk::new(), dir: &dir.0, shards, permits: &RawPermits::new(4) });
+    if once().is_err() {
+        assert!(before.contains_key("logboom.format"), "only an unknown format is refused");
+        assert_eq!(dir.files(), before, "and left untouched");
+        return;
+    }
+    let after = dir.files();
+    for (name, bytes) in before.iter().filter(|(name, _)| name.ends_with(".gz") || name.ends_with(".zst") || name.ends_with(".txt")) {
+        assert_eq!(after.get(name), Some(bytes), "{name}");
+    }
+    let there = raw_lines(&after);
+    let may_be_archived = before.keys().any(|name| name.ends_with(".gz") || name.ends_with(".zst"));
+    for (line, times) in raw_lines(&before) {
+        assert!(may_be_archived || there.get(line) == Some(&times), "{:?}", String::from_utf8_lossy(line));
+    }
+    assert!(!after.keys().any(|name| name.ends_with(".tmp")));
+    once().expect("what was recovered can be recovered");
+    assert_eq!(dir.files(), after, "twice is once");
 }

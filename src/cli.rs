@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+use crate::store::disk::Disk;
 use crate::store::error::StorageError;
 
 /// Takes log lines over the network, loses none of them, and leaves plain compressed files that any tool can read.
@@ -86,8 +87,8 @@ fn hint(error: &StorageError) -> &'static str {
     }
 }
 
-/// Runs what the command line asks for.
-pub fn main() -> ExitCode {
+/// Runs what the command line asks for, with the store on `disk`: on [`Disk::new`] but in tests.
+pub fn main(disk: Disk) -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -97,7 +98,7 @@ pub fn main() -> ExitCode {
     };
     log_to_stderr();
     let ended = match &cli.command {
-        Command::Serve(args) => serve::serve(args),
+        Command::Serve(args) => serve::serve(args, disk),
         Command::Check(args) => check::check(args),
     };
     match ended {

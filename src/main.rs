@@ -5,5 +5,5 @@
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
-    logboom::cli::main()
+    logboom::cli::main(logboom::store::disk::Disk::new())
 }

@@ -33,3 +33,8 @@ fn line_framer() {
 fn json_line() {
     replay("json_line", bodies::json_line);
 }
+
+#[test]
+fn recovery() {
+    replay("recovery", bodies::recovery);
+}

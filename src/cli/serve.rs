@@ -84,8 +84,8 @@ pub fn preflight(config: &Config) -> Result<(), Failure> {
     if problems.is_empty() { Ok(()) } else { Err(Failure::Refused(problems.iter().map(ToString::to_string).collect())) }
 }
 
-/// Runs the daemon to its end.
-pub fn serve(args: &ServeArgs) -> Result<Outcome, Failure> {
+/// Runs the daemon to its end, with the store on `disk`.
+pub fn serve(args: &ServeArgs, disk: Disk) -> Result<Outcome, Failure> {
     let config = load(args)?;
     preflight(&config)?;
     let signals = signals::start().map_err(|error| Failure::refused(format_args!("cannot handle signals: {error}")))?;
@@ -93,7 +93,7 @@ pub fn serve(args: &ServeArgs) -> Result<Outcome, Failure> {
     DirectoryLock::acquire(&config.data_dir).map_err(Failure::refused)?.hold_until_exit();
     tracing::info!("memory budget: {} bytes", budget(&config).total());
     let (failures, failed) = unbounded();
-    Running::start(&config, &failures)?.wait(&signals, &failed, config.drain_timeout)
+    Running::start(&config, disk, &failures)?.wait(&signals, &failed, config.drain_timeout)
 }
 
 /// What runs, in the order of its start.
@@ -108,7 +108,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(config: &Config, failures: &Sender<StorageError>) -> Result<Self, Failure> {
+    fn start(config: &Config, disk: Disk, failures: &Sender<StorageError>) -> Result<Self, Failure> {
         let telemetry = Telemetry::new(config.shards);
         let http = config
             .http
@@ -116,7 +116,6 @@ impl Running {
             .transpose()
             .map_err(|error| Failure::refused(format_args!("{error:#}")))?;
         let long_start = LongStart::begin("recovering the data directory").map_err(broken)?;
-        let disk = Disk::new();
         let permits = RawPermits::new(config.raw_segments);
         let recovered =
             recover::recover(&RecoveryConfig { disk: disk.clone(), dir: &config.data_dir, shards: config.shards, permits: &permits })

@@ -3,8 +3,8 @@
 use std::net;
 use std::os::fd::{FromRawFd, IntoRawFd};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -26,6 +26,12 @@ const PREEMPT: Duration = Duration::from_millis(2);
 
 /// Helper threads per shard: one for each stream's writer, and one that syncs beside them.
 const HELPER_THREADS: usize = Stream::COUNT + 1;
+
+/// How long a shard may take to run its first task. One that is only slow finds its work taken, and ends.
+const BEGIN_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How many executors are tried for one shard; losing one is rare.
+const BEGIN_TRIES: usize = 10;
 
 /// What one shard starts with.
 pub struct ShardStart {
@@ -75,36 +81,65 @@ pub fn start(
     heartbeat::start(telemetry.clone(), nudges).context("cannot start a thread")?;
     let mut threads = Vec::with_capacity(starts.len());
     for (id, ((start, inbox), nudged)) in starts.into_iter().zip(receivers).zip(nudged).enumerate() {
-        let placement = start.core.map_or(Placement::Unbound, Placement::Fixed);
         let (config, store, balancer) = (config.clone(), store.clone(), balancer.clone());
         let (telemetry, failures) = (telemetry.clone(), failures.clone());
         let (inboxes, accepting) = (inboxes.clone(), accepting.clone());
-        let thread = LocalExecutorBuilder::new(placement)
-            .name(&format!("shard-{id}"))
-            .io_memory(EXECUTOR_IO_BYTES)
-            .preempt_timer(PREEMPT)
-            .blocking_thread_pool_placement(PoolPlacement::Unbound(HELPER_THREADS))
-            .spawn(move || async move {
-                let _alarm = PanicAlarm { thread: format!("shard-{id}"), failures: failures.clone() };
-                let resumed = std::array::from_fn(|stream| start.files[stream].len());
-                let shard = Shard::new(id, config, store, balancer, telemetry, resumed);
-                for _ in 0..heartbeat::NUDGED_TASKS {
-                    glommio::spawn_local(heartbeat::be_nudged(nudged.clone())).detach();
-                }
-                drop(nudged);
-                let listeners = start.listeners.into_iter().map(|(protocol, listener)| (protocol, adopt(listener))).collect();
-                let _ = accepting.send(());
-                drop(accepting);
-                run(shard, listeners, inbox, inboxes, start.files, failures).await;
-            })
-            .map_err(|error| anyhow::anyhow!("cannot start shard {id}: {error}"))?;
-        threads.push(thread);
+        let core = start.core;
+        threads.push(spawn_surely(id, core, move || async move {
+            let _alarm = PanicAlarm { thread: format!("shard-{id}"), failures: failures.clone() };
+            let resumed = std::array::from_fn(|stream| start.files[stream].len());
+            let shard = Shard::new(id, config, store, balancer, telemetry, resumed);
+            for _ in 0..heartbeat::NUDGED_TASKS {
+                glommio::spawn_local(heartbeat::be_nudged(nudged.clone())).detach();
+            }
+            drop(nudged);
+            let listeners = start.listeners.into_iter().map(|(protocol, listener)| (protocol, adopt(listener))).collect();
+            let _ = accepting.send(());
+            drop(accepting);
+            run(shard, listeners, inbox, inboxes, start.files, failures).await;
+        })?);
     }
     drop(accepting);
     for _ in 0..threads.len() {
         all_accepting.recv().context("a shard ended before it accepted anything")?;
     }
     Ok(Shards { inboxes, threads })
+}
+
+/// Runs `shard` on an executor of its own; returns once it has begun.
+///
+/// An executor can sleep before it has run anything (see [`heartbeat`]), and then nothing can wake it: the shard is left to a new one, and the old one sleeps until
+/// the process ends.
+fn spawn_surely<F: Future<Output = ()> + 'static>(
+    id: usize,
+    core: Option<usize>,
+    shard: impl FnOnce() -> F + Send + 'static,
+) -> anyhow::Result<ExecutorJoinHandle<()>> {
+    let shard = Arc::new(Mutex::new(Some(shard)));
+    let (begun, has_begun) = mpsc::channel();
+    let mut threads = Vec::new();
+    for attempt in 0..BEGIN_TRIES {
+        let (shard, begun) = (shard.clone(), begun.clone());
+        let thread = LocalExecutorBuilder::new(core.map_or(Placement::Unbound, Placement::Fixed))
+            .name(&format!("shard-{id}"))
+            .io_memory(EXECUTOR_IO_BYTES)
+            .preempt_timer(PREEMPT)
+            .blocking_thread_pool_placement(PoolPlacement::Unbound(HELPER_THREADS))
+            .spawn(move || async move {
+                let mine = shard.lock().unwrap_or_else(PoisonError::into_inner).take();
+                if let Some(shard) = mine {
+                    let _ = begun.send(attempt);
+                    shard().await;
+                }
+            })
+            .map_err(|error| anyhow::anyhow!("cannot start shard {id}: {error}"))?;
+        threads.push(thread);
+        if let Ok(attempt) = has_begun.recv_timeout(BEGIN_PATIENCE) {
+            return Ok(threads.swap_remove(attempt));
+        }
+        tracing::info!("shard {id} sleeps although it has not begun: started once more");
+    }
+    anyhow::bail!("shard {id} does not begin")
 }
 
 /// Hands a listening socket to this thread's executor.

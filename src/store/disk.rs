@@ -63,7 +63,31 @@ impl fmt::Display for Op {
     }
 }
 
-/// Sees every operation before it happens. For tests that inject faults and crashes.
+/// An operation that has succeeded.
+#[derive(Debug, Clone, Copy)]
+pub struct Done<'a> {
+    /// Which.
+    pub op: Op,
+    /// On which file or directory. A file that was renamed while it was open keeps the path that it was opened under.
+    pub path: &'a Path,
+    /// What it did beyond that.
+    pub effect: Effect<'a>,
+}
+
+/// What an operation was done to, or did.
+#[derive(Debug, Clone, Copy)]
+pub enum Effect<'a> {
+    /// Its name and path say all.
+    None,
+    /// Opened, created, cut or made durable, this file.
+    File(&'a File),
+    /// Appended these bytes to this file, at its position now less their length.
+    Bytes(&'a File, &'a [u8]),
+    /// Gave this name.
+    Name(&'a Path),
+}
+
+/// Sees every operation before and after it happens. For tests that inject faults and crashes, and record what was done.
 pub trait FileHook: Send + Sync {
     /// Returns an error to let the operation fail with it instead of happening.
     fn before(&self, op: Op, path: &Path) -> io::Result<()>;
@@ -72,6 +96,9 @@ pub trait FileHook: Send + Sync {
     fn before_write(&self, path: &Path, len: usize) -> io::Result<usize> {
         self.before(Op::Write, path).map(|()| len)
     }
+
+    /// Called on the thread that did it. Reads are not told.
+    fn after(&self, _: &Done<'_>) {}
 }
 
 /// The way to the file system.
@@ -106,11 +133,6 @@ impl Disk {
         Disk { hook: Some(hook) }
     }
 
-    /// Announces an operation that the caller does itself: the shards write open segments through their own runtime.
-    pub fn announce(&self, op: Op, path: &Path) -> Result<(), StorageError> {
-        self.run(op, path, || Ok(()))
-    }
-
     /// Opens `path` for reading.
     pub fn open(&self, path: &Path) -> Result<DiskFile, StorageError> {
         self.file(Op::Open, path, OpenOptions::new().read(true))
@@ -133,17 +155,23 @@ impl Disk {
 
     /// Renames `from` to `to` within one directory, replacing what was there.
     pub fn rename(&self, from: &Path, to: &Path) -> Result<(), StorageError> {
-        self.run(Op::Rename, from, || fs::rename(from, to))
+        self.run(Op::Rename, from, || fs::rename(from, to))?;
+        self.tell(Op::Rename, from, Effect::Name(to));
+        Ok(())
     }
 
     /// Removes the file `path`.
     pub fn remove(&self, path: &Path) -> Result<(), StorageError> {
-        self.run(Op::Remove, path, || fs::remove_file(path))
+        self.run(Op::Remove, path, || fs::remove_file(path))?;
+        self.tell(Op::Remove, path, Effect::None);
+        Ok(())
     }
 
     /// Makes the names in the directory `dir` durable.
     pub fn sync_dir(&self, dir: &Path) -> Result<(), StorageError> {
-        self.run(Op::SyncDir, dir, || File::open(dir)?.sync_all())
+        self.run(Op::SyncDir, dir, || File::open(dir)?.sync_all())?;
+        self.tell(Op::SyncDir, dir, Effect::None);
+        Ok(())
     }
 
     /// The length of the file `path`.
@@ -173,12 +201,19 @@ impl Disk {
 
     fn file(&self, op: Op, path: &Path, options: &OpenOptions) -> Result<DiskFile, StorageError> {
         let file = self.run(op, path, || options.open(path))?;
+        self.tell(op, path, Effect::File(&file));
         Ok(DiskFile { file, path: path.to_path_buf(), disk: self.clone() })
     }
 
     fn run<T>(&self, op: Op, path: &Path, operation: impl FnOnce() -> io::Result<T>) -> Result<T, StorageError> {
         let seen = self.hook.as_ref().map_or(Ok(()), |hook| hook.before(op, path));
         seen.and_then(|()| operation()).map_err(|error| StorageError::io(op, path, error))
+    }
+
+    fn tell(&self, op: Op, path: &Path, effect: Effect<'_>) {
+        if let Some(hook) = &self.hook {
+            hook.after(&Done { op, path, effect });
+        }
     }
 }
 
@@ -242,7 +277,10 @@ impl DiskFile {
                 Ok(0) => {
                     return Err(StorageError::io(Op::Write, &self.path, io::ErrorKind::WriteZero.into()));
                 }
-                Ok(n) => *done += n,
+                Ok(n) => {
+                    *done += n;
+                    self.disk.tell(Op::Write, &self.path, Effect::Bytes(&self.file, &rest[..n]));
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(StorageError::io(Op::Write, &self.path, error)),
             }
@@ -252,12 +290,16 @@ impl DiskFile {
 
     /// Cuts the file to `len` bytes.
     pub fn truncate(&self, len: u64) -> Result<(), StorageError> {
-        self.disk.run(Op::Truncate, &self.path, || self.file.set_len(len))
+        self.disk.run(Op::Truncate, &self.path, || self.file.set_len(len))?;
+        self.disk.tell(Op::Truncate, &self.path, Effect::File(&self.file));
+        Ok(())
     }
 
     /// Makes the bytes durable. Never called again after it failed: what the kernel then still holds is unknown.
     pub fn fdatasync(&self) -> Result<(), StorageError> {
-        self.disk.run(Op::Fdatasync, &self.path, || self.file.sync_data())
+        self.disk.run(Op::Fdatasync, &self.path, || self.file.sync_data())?;
+        self.disk.tell(Op::Fdatasync, &self.path, Effect::File(&self.file));
+        Ok(())
     }
 }
 

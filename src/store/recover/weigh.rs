@@ -1,8 +1,8 @@
 //! A raw segment and its archive both exist: which of them holds the lines?
 //!
 //! Usually the process stopped between the archive's rename and the raw file's removal, and the archive holds everything. But a power cut may have
-//! shortened the raw file, which nobody made durable, and a disk may have damaged the archive. So the bytes are compared, and only what the other
-//! holds as well is ever given up.
+//! shortened the raw file, which nobody made durable, or left zeros in it where a write never reached the disk, and a disk may have damaged the archive. So the
+//! bytes are compared, and only what the other holds as well is ever given up. A NUL is nothing to give up: no line holds one.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::store::name::Codec;
 /// What the comparison says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Weighed {
-    /// The archive is intact and begins with all that the raw file holds.
+    /// The archive is intact and begins with all that the raw file holds, but for its NULs.
     Archive,
     /// The raw file begins with all that can be read of the archive, and goes on. Says what is wrong with the archive.
     Raw(String),
@@ -28,6 +28,7 @@ pub(super) fn weigh(disk: &Disk, raw: &mut DiskFile, raw_bytes: u64, path: &Path
     let mut archive = BlockReader::new(codec, disk.open(path)?);
     let (mut decoded, mut expected) = (Vec::new(), Vec::new());
     let mut compared = 0;
+    let mut has_holes = false;
     let wrong = loop {
         match archive.next_block(&mut decoded) {
             Ok(Some(_)) => {}
@@ -37,12 +38,17 @@ pub(super) fn weigh(disk: &Disk, raw: &mut DiskFile, raw_bytes: u64, path: &Path
         }
         let len = decoded.len().min(usize::try_from(raw_bytes - compared).unwrap_or(usize::MAX));
         expected.resize(len, 0);
-        if raw.read_full(&mut expected)? != len || decoded[..len] != expected {
-            return Ok(Weighed::Both(format!("they differ after {compared} bytes")));
+        let is_read = raw.read_full(&mut expected)? == len;
+        if decoded[..len] != expected {
+            has_holes = true;
+            let is_hole = |(archived, raw): (&u8, &u8)| *raw == 0 || archived == raw;
+            if !is_read || !decoded.iter().zip(&expected).all(is_hole) {
+                return Ok(Weighed::Both(format!("they differ after {compared} bytes")));
+            }
         }
         compared += len as u64;
     };
-    if compared < raw_bytes { Ok(Weighed::Raw(wrong)) } else { Ok(Weighed::Both(wrong)) }
+    if compared < raw_bytes && !has_holes { Ok(Weighed::Raw(wrong)) } else { Ok(Weighed::Both(wrong)) }
 }
 
 #[cfg(test)]
@@ -69,6 +75,10 @@ mod tests {
                 (&two, b"one\ntwo\n", "archive"),
                 (&two, b"one\n", "archive"),
                 (&two, b"", "archive"),
+                (&two, b"\0\0\0\0two\nth\0\0\0\n", "archive"), // two writes of three never reached the disk
+                (&two, b"\0\0\0\0tWo\n", "both"),
+                (&two, b"\0\0\0\0two\nthree\nfour\n", "both"),
+                (cut, b"\0\0\0\0two\nthree\n", "both"),
                 (&two, b"one\ntwo\nthree\nfour\n", "raw"),
                 (&two, b"one\nTwo\nthree\n", "both"),
                 (&two, b"one\ntwo\nThree\n", "both"),

@@ -5,6 +5,7 @@ mod harness;
 mod relp_client;
 
 mod back_pressure;
+mod bad_peers;
 mod balance;
 mod disk;
 mod http;

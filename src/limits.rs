@@ -98,6 +98,18 @@ pub const RELP_ANSWER_RUNS_MAX: usize = 4096;
 /// RELP answers that are sent in one write: some hundred of them.
 pub const RELP_ANSWER_BYTES: usize = 8 * KIB;
 
+/// Lines of one RELP session that can be recognised when they are sent again, of 8 bytes: a client's window, and what was answered before it, whose answers may
+/// have been lost on the way. librelp's window is 128; a client with more than this under way is not recognised.
+pub const RELP_RESEND_LINES_MAX: usize = 2 * KIB;
+/// RELP sessions that are remembered after their end: 16 MiB.
+pub const RELP_MEMORIES_MAX: usize = KIB;
+/// Those of them of one peer address, behind which many clients may be: no peer makes the others forgotten.
+pub const RELP_MEMORIES_PER_PEER_MAX: usize = 64;
+/// How long they are remembered: clients that wait longer and longer before they try again (rsyslog: up to half an hour) come back within.
+pub const RELP_MEMORY_AGE_MAX: Duration = Duration::from_secs(3600);
+/// How long an `open` may wait until it is known what of the peer's ended sessions was not answered, and that it is safe: one sync, if the disk is not in trouble.
+pub const RELP_SETTLING_WAIT_MAX: Duration = Duration::from_secs(2);
+
 /// What is read of an archive at once: a compressed block is about 100 KB.
 pub const ARCHIVE_READ_BYTES: usize = 128 * KIB;
 

@@ -1,8 +1,8 @@
 //! The data plane: one pinned thread per core, each running one shard on a glommio executor.
 //!
 //! A shard owns everything it mutates: its listeners, its connections, its batches, its open segments, its counters. Nothing on the path of a line is shared
-//! with another shard. What crosses threads is a socket on its way to the shard that serves it, a sealed segment on its way to the pool, and numbers that
-//! anyone may read.
+//! with another shard. What crosses threads is a socket on its way to the shard that serves it, a sealed segment on its way to the pool, what is
+//! remembered of a RELP session that has ended, and numbers that anyone may read.
 //!
 //! ```text
 //! listener -> (balance) -> connection | relp -> core -> lane -> writer -> open segment -> pool
@@ -42,6 +42,7 @@ mod blocking;
 mod connection;
 mod event;
 mod executor;
+mod former;
 mod heartbeat;
 mod intake;
 mod listener;
@@ -58,6 +59,7 @@ use self::batch::{Batch, BatchCounts};
 use self::connection::Connection;
 use self::core::ShardCore;
 use self::event::Event;
+use self::former::FormerSessions;
 use self::lane::{Arrival, Lane};
 use self::long_lines::LongLines;
 use self::relp::RelpConnection;
@@ -114,6 +116,8 @@ pub struct Shard {
     telemetry: Arc<Telemetry>,
     store: ShardStore,
     balancer: Arc<Balancer>,
+    /// All shards'.
+    former: Arc<FormerSessions>,
     stop: Rc<Stop>,
     turn: Rc<Turn>,
     /// The disk guard's gate may be open again.
@@ -143,6 +147,7 @@ impl Shard {
         config: ShardConfig,
         store: ShardStore,
         balancer: Arc<Balancer>,
+        former: Arc<FormerSessions>,
         telemetry: Arc<Telemetry>,
         resumed: [u64; Stream::COUNT],
     ) -> Rc<Self> {
@@ -160,6 +165,7 @@ impl Shard {
             telemetry,
             store,
             balancer,
+            former,
             stop: Rc::default(),
             turn: Turn::new(),
             gate_opened: Event::default(),

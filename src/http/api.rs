@@ -85,6 +85,8 @@ fn connections(counters: &[&ShardCounters]) -> Value {
         "closed": named(Closed::ALL.map(|closed| (closed.name(), sum(&|shard| shard.connections_closed[closed as usize].get())))),
         "refused": { "max_connections": sum(&|shard| shard.connections_refused.get()) },
         "relp_errors": named(RelpError::ALL.map(|error| (error.name(), sum(&|shard| shard.relp_errors[error as usize].get())))),
+        "relp_resends_suppressed": sum(&|shard| shard.relp_resends_suppressed.get()),
+        "relp_settling": sum(&|shard| shard.relp_settling.get()),
         "accepts_failed": sum(&|shard| shard.accepts_failed.get()),
     })
 }

@@ -2,16 +2,18 @@
 
 use super::{
     BATCH_BYTES, BATCHES_PER_STREAM, BLOCK_BYTES, EXECUTOR_IO_BYTES, HTTP_BUFFER_BYTES, HTTP_CONNECTIONS_MAX, HTTP_REQUESTS_MAX, KIB, MIB,
-    PARTIAL_SHARED_BYTES, PARTIAL_SMALL_BYTES, RECEIVE_BYTES, RELP_ANSWER_BYTES, RELP_ANSWER_RUNS_MAX, SERVICE_NAME_BYTES_MAX,
-    SERVICES_MAX, SHARDS_MAX,
+    PARTIAL_SHARED_BYTES, PARTIAL_SMALL_BYTES, RECEIVE_BYTES, RELP_ANSWER_BYTES, RELP_ANSWER_RUNS_MAX, RELP_MEMORIES_MAX,
+    RELP_RESEND_LINES_MAX, SERVICE_NAME_BYTES_MAX, SERVICES_MAX, SHARDS_MAX,
 };
 
 /// Program, allocator, thread stacks and everything small.
 const BASE_BYTES: usize = 24 * MIB;
 /// One connection's task, socket, peer name and timers, without its unfinished line.
 const CONNECTION_BYTES: usize = 8 * KIB;
-/// What a RELP connection may keep of its answers: their queue, and twice what is sent at once.
-const RELP_ANSWERS_BYTES: usize = 24 * RELP_ANSWER_RUNS_MAX + 2 * RELP_ANSWER_BYTES;
+/// What is remembered of one RELP session's lines.
+const RELP_MEMORY_BYTES: usize = 8 * RELP_RESEND_LINES_MAX;
+/// What a RELP connection may keep of its answers: their queue, and twice what is sent at once; and of its lines, and of those of the session before it.
+const RELP_ANSWERS_BYTES: usize = 24 * RELP_ANSWER_RUNS_MAX + 2 * RELP_ANSWER_BYTES + 2 * RELP_MEMORY_BYTES;
 /// A shard's rings, task queues, histograms and helper threads.
 const SHARD_BASE_BYTES: usize = 4 * MIB;
 /// A vector that grows has up to twice the room that it needs.
@@ -76,6 +78,7 @@ impl MemoryBudget {
             ("base", BASE_BYTES),
             ("connections", connections_max * (CONNECTION_BYTES + PARTIAL_SMALL_BYTES)),
             ("RELP answers", relp_connections_max * RELP_ANSWERS_BYTES),
+            ("RELP sessions that ended", if relp_connections_max > 0 { RELP_MEMORIES_MAX * (RELP_MEMORY_BYTES + 128) } else { 0 }),
             ("shards: executors", shards * (SHARD_BASE_BYTES + EXECUTOR_IO_BYTES)),
             ("shards: receive buffers", shards * RECEIVE_BYTES),
             ("shards: unfinished long lines", shards * partial_bytes),

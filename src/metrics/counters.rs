@@ -191,6 +191,10 @@ pub struct ShardCounters {
     pub connections_refused: Counter,
     /// What RELP peers did against the protocol, by [`RelpError`].
     pub relp_errors: [Counter; RelpError::COUNT],
+    /// RELP lines that were sent again and are stored already.
+    pub relp_resends_suppressed: Counter,
+    /// RELP sessions that have ended with lines unanswered, until it is known which of them, and that these are safe.
+    pub relp_settling: Counter,
     /// Accepts that failed.
     pub accepts_failed: Counter,
     /// Batches written.

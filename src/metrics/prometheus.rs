@@ -83,6 +83,10 @@ fn connections(page: &mut Page, telemetry: &Telemetry) {
         let sum: u64 = telemetry.shards.iter().map(|shard| shard.counters.relp_errors[error as usize].get()).sum();
         page.sample("logboom_relp_errors_total", &[("reason", error.name())], sum);
     }
+    let help = "RELP lines that a client sent again and that are stored already: acknowledged, and not received as lines.";
+    per_shard(page, telemetry, "logboom_relp_resends_suppressed_total", "counter", help, |shard| shard.relp_resends_suppressed.get());
+    let help = "RELP sessions that have ended, and of which it is not known yet what was not answered, or not safe.";
+    per_shard(page, telemetry, "logboom_relp_settling", "gauge", help, |shard| shard.relp_settling.get());
     per_shard(page, telemetry, "logboom_accept_failures_total", "counter", "Accepts that failed.", |shard| shard.accepts_failed.get());
 }
 

@@ -2,7 +2,7 @@
 //!
 //! After librelp's "RELP - The Reliable Event Logging Protocol" (`doc/relp.md` there), called *the specification* here, and what librelp 1.11 does where it is
 //! silent or its clients need tolerance. [`RelpFramer`] cuts received bytes into frames, [`Session`] tells what a frame asks for, [`Answers`] holds what is
-//! to be answered until its record is safe, in the order in which the frames came.
+//! to be answered until its record is safe, in the order in which the frames came, and [`Recogniser`] knows what is sent again.
 //!
 //! A frame is `TXNR SP COMMAND SP DATALEN [SP DATA] LF`. The payload of a `syslog` frame is a line like any other.
 //!
@@ -12,10 +12,12 @@
 mod answers;
 mod framer;
 mod header;
+mod resend;
 mod session;
 
 pub use answers::{Answer, Answers, Due, SERVER_CLOSE};
 pub use framer::{RelpFrame, RelpFramer};
+pub use resend::{LineHash, Memory, Recogniser, Tail};
 pub use session::{Session, Step};
 
 /// The largest transaction number; its successor is 1 (specification, "RELP FRAME"). 0 is for hints.

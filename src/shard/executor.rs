@@ -13,6 +13,7 @@ use glommio::net::TcpListener;
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement, PoolPlacement};
 
 use super::balance::Balancer;
+use super::former::FormerSessions;
 use super::{Shard, ShardConfig, ShardMessage, ShardStore, heartbeat, listener, sync, tick, writer};
 use crate::limits::{EXECUTOR_IO_BYTES, INBOX_MESSAGES};
 use crate::metrics::Telemetry;
@@ -79,16 +80,17 @@ pub fn start(
     let (accepting, all_accepting) = mpsc::channel::<()>();
     let (nudges, nudged): (Vec<_>, Vec<_>) = starts.iter().map(|_| heartbeat::nudge()).unzip();
     heartbeat::start(telemetry.clone(), nudges).context("cannot start a thread")?;
+    let former = Arc::new(FormerSessions::default());
     let mut threads = Vec::with_capacity(starts.len());
     for (id, ((start, inbox), nudged)) in starts.into_iter().zip(receivers).zip(nudged).enumerate() {
-        let (config, store, balancer) = (config.clone(), store.clone(), balancer.clone());
+        let (config, store, balancer, former) = (config.clone(), store.clone(), balancer.clone(), former.clone());
         let (telemetry, failures) = (telemetry.clone(), failures.clone());
         let (inboxes, accepting) = (inboxes.clone(), accepting.clone());
         let core = start.core;
         threads.push(spawn_surely(id, core, move || async move {
             let _alarm = PanicAlarm { thread: format!("shard-{id}"), failures: failures.clone() };
             let resumed = std::array::from_fn(|stream| start.files[stream].len());
-            let shard = Shard::new(id, config, store, balancer, telemetry, resumed);
+            let shard = Shard::new(id, config, store, balancer, former, telemetry, resumed);
             for _ in 0..heartbeat::NUDGED_TASKS {
                 glommio::spawn_local(heartbeat::be_nudged(nudged.clone())).detach();
             }

@@ -2,8 +2,12 @@
 //!
 //! Two tasks share the connection: one receives and hands frames to the core, one answers. The answering one alone waits for the peer, so a client that does
 //! not read its answers stops itself and nobody else: it is not received from while answers pile up.
+//!
+//! A line that a session sends again after an earlier one ended unanswered is recognised ([`SessionLines`]), answered, and not taken in. Unanswered is only
+//! what was never handed to the kernel.
 
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -21,8 +25,15 @@ use super::event::Event;
 use super::intake::Intake;
 use super::turn::Received;
 
+mod lines;
+
+use self::lines::SessionLines;
+
 /// How often a stop looks whether its time is over.
 const STOP_POLL: Duration = Duration::from_millis(50);
+
+/// How long a peer that has ended its side without `close` is given to refuse one answer before it is sent the others: a round trip.
+const HUNG_UP_WAIT: Duration = Duration::from_millis(100);
 
 /// A RELP connection on its shard.
 pub(super) struct RelpConnection {
@@ -33,6 +44,9 @@ pub(super) struct RelpConnection {
     session: Session,
     answering: Rc<Answering>,
     peer: String,
+    /// Its address without the port, if it is known.
+    peer_ip: Option<IpAddr>,
+    lines: SessionLines,
 }
 
 /// What the two tasks of a connection share.
@@ -43,6 +57,10 @@ struct Answering {
     is_ended: Cell<bool>,
     /// The peer takes no answers any more.
     is_broken: Cell<bool>,
+    /// The peer has ended its side without `close`: either it is gone, or it only sends nothing more.
+    has_hung_up: Cell<bool>,
+    /// Lines whose answers the kernel refused. All of them are behind every answer that it took.
+    refused_lines: Cell<usize>,
     /// There is something to answer, or nothing more will be.
     asked: Event,
     /// Answers were handed to the kernel, or can't be.
@@ -53,39 +71,53 @@ impl RelpConnection {
     /// Takes a socket over. `peer` is its address as it appears in the rejected stream.
     pub(super) fn new(shard: Rc<Shard>, stream: TcpStream, peer: String) -> Self {
         let framer = RelpFramer::new(shard.config.line_bytes_max);
+        let peer_ip = stream.peer_addr().ok().map(|address| address.ip().to_canonical());
         let (reader, writer) = split(stream);
         Self {
             intake: Intake::new(shard.clone(), reader),
             writer: Some(writer),
+            lines: SessionLines::new(shard.clone(), peer_ip),
             shard,
             framer,
             session: Session::default(),
             answering: Rc::default(),
             peer,
+            peer_ip,
         }
     }
 
     /// Serves the connection to its end, and tells why it ended. What was taken in is answered before, unless the peer is gone.
     pub(super) async fn serve(mut self) -> Closed {
         let writer = self.writer.take().expect("served once");
-        let answers = glommio::spawn_local(answer_all(self.shard.clone(), self.answering.clone(), writer)).detach();
+        let answers = glommio::spawn_local(answer_all(self.shard.clone(), self.answering.clone(), self.peer_ip, writer)).detach();
         let closed = self.receive_all().await;
         self.intake.leave();
-        if closed == Closed::ByPeer
-            && !self.session.is_ended()
-            && let Err(error) = self.framer.finish()
-        {
-            self.shard.counters().relp_errors[error as usize].add(1);
+        if closed == Closed::ByPeer && !self.session.is_ended() {
+            self.answering.has_hung_up.set(true);
+            if let Err(error) = self.framer.finish() {
+                self.shard.counters().relp_errors[error as usize].add(1);
+            }
         }
+        let settling = self.lines.settling(self.answering.unanswered_lines());
         self.answering.is_ended.set(true);
         self.shard.flush();
         self.answering.asked.notify();
         let answered = async {
             answers.await;
+            true
         };
-        or(answered, unread_at_stop(self.shard.clone())).await;
+        let cut_off = async {
+            unread_at_stop(self.shard.clone()).await;
+            false
+        };
+        let is_final = or(answered, cut_off).await;
         // The peer may be gone without its answers; what it sent is written all the same.
         self.shard.all_written().await;
+        if let Some(settling) = settling {
+            // While answers still go out nothing is certain.
+            let unanswered = if is_final { self.answering.unanswered_lines() } else { 0 };
+            self.lines.settle(settling, unanswered).await;
+        }
         closed
     }
 
@@ -140,9 +172,14 @@ impl RelpConnection {
             };
             let txnr = frame.txnr;
             match self.session.on_frame(&frame) {
+                Step::Record if self.lines.is_resend(&frame.payload) => {
+                    shard.counters().relp_resends_suppressed.add(1);
+                    self.answering.answers.borrow_mut().push_resent(txnr);
+                }
                 Step::Record => {
                     let due = shard.core.borrow_mut().line(frame.payload, arrival, &self.peer);
                     shard.want(due);
+                    self.lines.stored(due);
                     self.answering.answers.borrow_mut().push_record(txnr, due);
                 }
                 Step::Answer(answer) | Step::AnswerAndClose(answer) => {
@@ -167,31 +204,73 @@ impl Answering {
         let answers = self.answers.borrow();
         !answers.is_empty() && answers.waits_for().is_none_or(|due| shard.is_safe(due))
     }
+
+    /// Lines of which no byte of an answer was handed to the kernel; the last ones of the session.
+    fn unanswered_lines(&self) -> usize {
+        self.answers.borrow().outstanding_lines() + self.refused_lines.get()
+    }
 }
 
 /// Answers in order until nothing more will be asked, then says so and closes. Ends early when the peer takes no answers.
-async fn answer_all(shard: Rc<Shard>, answering: Rc<Answering>, mut writer: impl AsyncWrite + Unpin) {
-    let Answering { answers, is_ended, is_broken, asked, answered } = &*answering;
+///
+/// A peer that has hung up gets one answer first. If it is gone its kernel refuses that, which says for certain that all others have reached nobody; a peer that
+/// only sends nothing more gets them a moment later.
+async fn answer_all(shard: Rc<Shard>, answering: Rc<Answering>, peer_ip: Option<IpAddr>, mut writer: impl AsyncWrite + Unpin) {
+    let Answering { answers, is_ended, is_broken, has_hung_up, refused_lines, asked, answered } = &*answering;
     let mut out = Vec::with_capacity(RELP_ANSWER_BYTES);
+    let mut is_first = true;
+    let mut is_tried = false;
     loop {
         asked.wait_until(|| is_ended.get() || !answers.borrow().is_empty()).await;
         if answers.borrow().is_empty() {
             break;
         }
+        // The first answer is that to `open`.
+        if std::mem::take(&mut is_first)
+            && let Some(peer_ip) = peer_ip
+        {
+            shard.former.all_settled(peer_ip).await;
+        }
         // Only who waits for a record hears of every write and sync.
         shard.progress.wait_until(|| answering.is_due(&shard)).await;
-        answers.borrow_mut().release(&mut out, |due| shard.is_safe(due));
-        let written = writer.write_all(&out).await;
-        out.clear();
-        is_broken.set(written.is_err());
-        answered.notify();
-        if written.is_err() {
+        let lines = answers.borrow().outstanding_lines();
+        let is_trial = has_hung_up.get() && !is_tried;
+        if is_trial {
+            answers.borrow_mut().release_one(&mut out, |due| shard.is_safe(due));
+        } else {
+            answers.borrow_mut().release(&mut out, |due| shard.is_safe(due));
+        }
+        let handed_over = hand_over(&mut writer, &out).await;
+        if handed_over < out.len() {
+            if handed_over == 0 {
+                refused_lines.set(lines - answers.borrow().outstanding_lines());
+            }
+            is_broken.set(true);
+            answered.notify();
             return;
+        }
+        out.clear();
+        answered.notify();
+        if is_trial {
+            is_tried = true;
+            glommio::timer::sleep(HUNG_UP_WAIT).await;
         }
     }
     if writer.write_all(SERVER_CLOSE).await.is_ok() {
         let _ = writer.close().await;
     }
+}
+
+/// Hands `out` to the kernel, and tells how many bytes of it the kernel took.
+async fn hand_over(writer: &mut (impl AsyncWrite + Unpin), out: &[u8]) -> usize {
+    let mut handed_over = 0;
+    while handed_over < out.len() {
+        match writer.write(&out[handed_over..]).await {
+            Ok(0) | Err(_) => break,
+            Ok(len) => handed_over += len,
+        }
+    }
+    handed_over
 }
 
 /// Waits until the shard stops and a peer has had its time to read what it is answered.

@@ -42,16 +42,23 @@ pub struct TestDaemon {
 pub struct Start<'a> {
     dir: &'a Path,
     args: Vec<String>,
+    env: Vec<(&'static str, PathBuf)>,
     expected_warnings: Vec<&'static str>,
 }
 
 impl<'a> Start<'a> {
     pub fn in_dir(dir: &'a Path) -> Self {
-        Self { dir, args: Vec::new(), expected_warnings: Vec::new() }
+        Self { dir, args: Vec::new(), env: Vec::new(), expected_warnings: Vec::new() }
     }
 
     pub fn args(mut self, args: &[&str]) -> Self {
         self.args.extend(args.iter().map(|arg| (*arg).to_owned()));
+        self
+    }
+
+    /// With a variable in its environment.
+    pub fn env(mut self, name: &'static str, path: &Path) -> Self {
+        self.env.push((name, path.to_owned()));
         self
     }
 
@@ -64,6 +71,7 @@ impl<'a> Start<'a> {
     pub fn command(&self) -> Command {
         let mut command = Command::new(logboom());
         command.args(["serve", "--listen", "tcp://127.0.0.1:0", "--http", "127.0.0.1:0", "--data-dir"]).arg(self.dir).args(&self.args);
+        command.envs(self.env.iter().map(|(name, path)| (name, path)));
         command
     }
 

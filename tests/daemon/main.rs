@@ -2,8 +2,10 @@
 #![allow(unreachable_pub, reason = "the harness is shared by the files of this one test binary")]
 
 mod harness;
+mod relp_client;
 
 mod back_pressure;
+mod bad_peers;
 mod balance;
 mod disk;
 mod http;
@@ -12,6 +14,7 @@ mod readers;
 mod recovery;
 mod refusal;
 mod relp;
+mod relp_resend;
 mod rsyslog;
 mod stop;
 mod systemd;

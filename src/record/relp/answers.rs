@@ -84,7 +84,15 @@ enum Kind {
         stream: u8,
         record: u64,
     },
+    /// A line that is safe already, under an earlier session's records.
+    Resent,
     Answer(Answer),
+}
+
+impl Kind {
+    fn is_of_line(self) -> bool {
+        matches!(self, Self::Record { .. } | Self::Resent)
+    }
 }
 
 /// Consecutive frames that are answered alike.
@@ -102,7 +110,7 @@ impl Run {
     fn continues(&self, txnr: u32, kind: Kind) -> bool {
         let next = match self.kind {
             Kind::Record { stream, record } => Kind::Record { stream, record: record + u64::from(self.count) },
-            answer => answer,
+            other => other,
         };
         kind == next && txnr == txnr_after(self.txnr, self.count)
     }
@@ -121,6 +129,8 @@ impl Run {
 pub struct Answers {
     runs: VecDeque<Run>,
     outstanding: usize,
+    /// Those of them that are for lines.
+    outstanding_lines: usize,
 }
 
 impl Answers {
@@ -132,7 +142,15 @@ impl Answers {
         self.add(txnr, Kind::Record { stream, record });
     }
 
-    /// Answers the frame `txnr` as soon as those before it are answered.
+    /// Answers the frame `txnr`, a line that an earlier session has stored, with success as soon as those before it are answered.
+    ///
+    /// # Panics
+    /// If the queue is [full](Self::is_full).
+    pub fn push_resent(&mut self, txnr: u32) {
+        self.add(txnr, Kind::Resent);
+    }
+
+    /// Answers the frame `txnr`, which has no line, as soon as those before it are answered.
     ///
     /// # Panics
     /// If the queue is [full](Self::is_full).
@@ -160,28 +178,45 @@ impl Answers {
         self.outstanding
     }
 
+    /// Lines that are not answered.
+    pub fn outstanding_lines(&self) -> usize {
+        self.outstanding_lines
+    }
+
     /// The record that the next answer waits for; none if there is no answer or it waits for nothing.
     pub fn waits_for(&self) -> Option<Due> {
         match self.runs.front()?.kind {
             Kind::Record { stream, record } => Some(Due { stream, record }),
-            Kind::Answer(_) => None,
+            Kind::Resent | Kind::Answer(_) => None,
         }
     }
 
     /// Appends the answers whose turn it is to `out`, and returns how many: up to the first whose record is not safe, or until `out` holds
     /// [`RELP_ANSWER_BYTES`]. Write `out`, and call again until it returns 0.
-    pub fn release(&mut self, out: &mut Vec<u8>, mut is_safe: impl FnMut(Due) -> bool) -> usize {
+    pub fn release(&mut self, out: &mut Vec<u8>, is_safe: impl FnMut(Due) -> bool) -> usize {
+        self.release_within(RELP_ANSWER_BYTES, out, is_safe)
+    }
+
+    /// Like [`release`](Self::release), of one answer.
+    pub fn release_one(&mut self, out: &mut Vec<u8>, is_safe: impl FnMut(Due) -> bool) -> usize {
+        assert!(out.is_empty());
+        self.release_within(1, out, is_safe)
+    }
+
+    fn release_within(&mut self, out_bytes_max: usize, out: &mut Vec<u8>, mut is_safe: impl FnMut(Due) -> bool) -> usize {
         let before = self.outstanding;
         while let Some(run) = self.runs.front_mut() {
             let answer = match run.kind {
                 Kind::Record { stream, record } if is_safe(Due { stream, record }) => Answer::Ok,
                 Kind::Record { .. } => break,
+                Kind::Resent => Answer::Ok,
                 Kind::Answer(answer) => answer,
             };
-            if out.len() >= RELP_ANSWER_BYTES {
+            if out.len() >= out_bytes_max {
                 break;
             }
             answer.write(run.txnr, out);
+            self.outstanding_lines -= usize::from(run.kind.is_of_line());
             run.remove_first();
             self.outstanding -= 1;
             if run.count == 0 {
@@ -194,6 +229,7 @@ impl Answers {
     fn add(&mut self, txnr: u32, kind: Kind) {
         assert!(!self.is_full());
         self.outstanding += 1;
+        self.outstanding_lines += usize::from(kind.is_of_line());
         match self.runs.back_mut() {
             Some(run) if run.continues(txnr, kind) => run.count += 1,
             _ => self.runs.push_back(Run { kind, txnr, count: 1 }),
@@ -230,6 +266,24 @@ mod tests {
         assert_eq!(answers.outstanding(), 3);
         assert_eq!(released(&mut answers, [9, 1]), "3 rsp 6 200 OK\n4 rsp 6 200 OK\n5 rsp 6 200 OK\n");
         assert!(answers.is_empty());
+    }
+
+    #[test]
+    fn answers_of_lines_are_counted_apart_and_may_go_one_by_one() {
+        let mut answers = Answers::default();
+        answers.push_resent(2);
+        answers.push_resent(3);
+        answers.push(4, Answer::Ok);
+        answers.push_record(5, Due { stream: 0, record: 1 });
+        assert_eq!((answers.outstanding(), answers.outstanding_lines(), answers.runs.len()), (4, 3, 3));
+        assert_eq!(answers.waits_for(), None, "a line that is sent again is safe");
+        for (expected, lines) in [("2 rsp 6 200 OK\n", 2), ("3 rsp 6 200 OK\n", 1), ("4 rsp 6 200 OK\n", 1), ("", 1)] {
+            let mut out = Vec::new();
+            answers.release_one(&mut out, |_| false);
+            assert_eq!((String::from_utf8(out).expect("ASCII").as_str(), answers.outstanding_lines()), (expected, lines));
+        }
+        assert_eq!(released(&mut answers, [1, 0]), "5 rsp 6 200 OK\n");
+        assert_eq!(answers.outstanding_lines(), 0);
     }
 
     #[test]

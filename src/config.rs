@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::limits;
 use crate::record::Protocol;
-use crate::record::detect::Format;
+use crate::record::detect::Reading;
 use crate::store::level::LevelChoice;
 use crate::store::name::Codec;
 use crate::store::policy::Ack;
@@ -98,7 +98,7 @@ pub struct Config {
     /// How many shards.
     pub shards: usize,
     /// How lines are read.
-    pub format: Format,
+    pub reading: Reading,
     /// The longest line, in bytes.
     pub line_max: usize,
     /// Connections over all shards.
@@ -150,6 +150,8 @@ impl Config {
         let shards = from
             .one("server.shards", "auto", |text| parse::count_or_auto(text, cores.len().min(limits::SHARDS_MAX), 1, limits::SHARDS_MAX))?;
         let format = from.one("server.format", "auto", parse::format)?;
+        let zone = from.one("server.timezone", "local", parse::timezone)?;
+        let csv_columns = from.one("server.csv_columns", "header", parse::csv_columns)?;
         let line_max = from.one("server.line_max", "1MiB", |text| {
             parse::size(text, limits::LINE_MAX_BYTES_MIN as u64, limits::LINE_MAX_BYTES_MAX as u64)
         })?;
@@ -178,7 +180,7 @@ impl Config {
             listen,
             http,
             shards,
-            format,
+            reading: Reading { format, zone, csv_columns },
             line_max: line_max as usize,
             max_connections,
             idle_timeout,

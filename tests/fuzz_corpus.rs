@@ -33,3 +33,13 @@ fn line_framer() {
 fn json_line() {
     replay("json_line", bodies::json_line);
 }
+
+#[test]
+fn syslog() {
+    replay("syslog", bodies::syslog);
+}
+
+#[test]
+fn csv() {
+    replay("csv", bodies::csv);
+}

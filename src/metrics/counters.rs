@@ -191,6 +191,8 @@ pub struct ShardCounters {
     pub connections_refused: Counter,
     /// What RELP peers did against the protocol, by [`RelpError`].
     pub relp_errors: [Counter; RelpError::COUNT],
+    /// Octet counts of syslog connections (RFC 6587) that were wrong.
+    pub octet_counts_wrong: Counter,
     /// Accepts that failed.
     pub accepts_failed: Counter,
     /// Batches written.

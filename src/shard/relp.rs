@@ -17,6 +17,7 @@ use crate::metrics::counters::{Closed, Pause};
 use crate::record::relp::{Answer, Answers, RelpFramer, SERVER_CLOSE, Session, Step};
 
 use super::Shard;
+use super::core::Source;
 use super::event::Event;
 use super::intake::Intake;
 use super::turn::Received;
@@ -32,7 +33,7 @@ pub(super) struct RelpConnection {
     framer: RelpFramer,
     session: Session,
     answering: Rc<Answering>,
-    peer: String,
+    source: Source,
 }
 
 /// What the two tasks of a connection share.
@@ -54,6 +55,7 @@ impl RelpConnection {
     pub(super) fn new(shard: Rc<Shard>, stream: TcpStream, peer: String) -> Self {
         let framer = RelpFramer::new(shard.config.line_bytes_max);
         let (reader, writer) = split(stream);
+        let source = Source::new(peer, &shard.config.reading);
         Self {
             intake: Intake::new(shard.clone(), reader),
             writer: Some(writer),
@@ -61,7 +63,7 @@ impl RelpConnection {
             framer,
             session: Session::default(),
             answering: Rc::default(),
-            peer,
+            source,
         }
     }
 
@@ -141,7 +143,7 @@ impl RelpConnection {
             let txnr = frame.txnr;
             match self.session.on_frame(&frame) {
                 Step::Record => {
-                    let due = shard.core.borrow_mut().line(frame.payload, arrival, &self.peer);
+                    let due = shard.core.borrow_mut().line(frame.payload, arrival, &mut self.source);
                     shard.want(due);
                     self.answering.answers.borrow_mut().push_record(txnr, due);
                 }

@@ -2,12 +2,13 @@
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
-use logboom::record::detect::Format;
+use logboom::record::detect::{Format, Reading};
 use logboom::record::framer::{Chunk, Framer, PADDING};
 use logboom::record::json::JsonScanner;
+use logboom::record::syslog::SyslogReader;
 use logboom::record::{Level, Timestamp};
 use logboom::shard::batch::Batch;
-use logboom::shard::core::{Progress, ShardCore};
+use logboom::shard::core::{Progress, ShardCore, Source};
 use logboom::shard::lane::{Arrival, Lane};
 use logboom::store::policy::RotationPolicy;
 
@@ -22,7 +23,11 @@ fn main() {
 
 /// The bytes of a receive, with room for the padding behind them.
 fn received() -> (Vec<u8>, usize) {
-    let mut bytes = lines::json(LINES);
+    padded(lines::json)
+}
+
+fn padded(lines: fn(usize) -> Vec<u8>) -> (Vec<u8>, usize) {
+    let mut bytes = lines(LINES);
     let len = bytes.len();
     bytes.resize(len + PADDING, 0);
     (bytes, len)
@@ -76,18 +81,20 @@ fn batch_append(bencher: Bencher) {
     });
 }
 
-fn shard_core(bencher: Bencher, format: Format) {
-    let (bytes, len) = received();
+fn shard_core(bencher: Bencher, format: Format, lines: fn(usize) -> Vec<u8>) {
+    let (bytes, len) = padded(lines);
     let policy = RotationPolicy { bytes_max: 5_000_000, age_ms_max: 3_600_000 };
-    let mut core = ShardCore::new(format, Lane::new(policy, 0, 0), Lane::new(policy, 0, 0));
-    let mut framer = Framer::new(1 << 20);
+    let reading = Reading::from(format);
+    let mut core = ShardCore::new(&reading, Lane::new(policy, 0, 0), Lane::new(policy, 0, 0));
+    let mut framer = Framer::for_format(format, 1 << 20);
+    let mut source = Source::new("peer".to_owned(), &reading);
     let mut spare = Batch::default();
     let mut copy = bytes.clone();
     bencher.counter(BytesCount::new(len)).counter(ItemsCount::new(LINES)).bench_local(|| {
         copy.copy_from_slice(&bytes);
         let mut chunk = Chunk::new(&mut copy, len);
         let arrival = Arrival { received_ns: 1, wall: Timestamp(1_795_532_400_000_000) };
-        while core.take(&mut framer, &mut chunk, arrival, "peer") == Progress::Full {
+        while core.take(&mut framer, &mut chunk, arrival, &mut source) == Progress::Full {
             let lane = core.lane_mut(logboom::store::name::Stream::Logs);
             let mut filled = lane.swap(std::mem::take(&mut spare));
             filled.clear();
@@ -98,10 +105,59 @@ fn shard_core(bencher: Bencher, format: Format) {
 
 #[divan::bench]
 fn shard_core_json(bencher: Bencher) {
-    shard_core(bencher, Format::Json);
+    shard_core(bencher, Format::Json, lines::json);
 }
 
 #[divan::bench]
 fn shard_core_text(bencher: Bencher) {
-    shard_core(bencher, Format::Text);
+    shard_core(bencher, Format::Text, lines::json);
+}
+
+#[divan::bench]
+fn shard_core_auto_json(bencher: Bencher) {
+    shard_core(bencher, Format::Auto, lines::json);
+}
+
+#[divan::bench]
+fn shard_core_rfc5424(bencher: Bencher) {
+    shard_core(bencher, Format::Auto, lines::rfc5424);
+}
+
+#[divan::bench]
+fn shard_core_rfc3164(bencher: Bencher) {
+    shard_core(bencher, Format::Auto, lines::rfc3164);
+}
+
+#[divan::bench]
+fn shard_core_octet_counted(bencher: Bencher) {
+    shard_core(bencher, Format::Auto, lines::octet_counted);
+}
+
+#[divan::bench]
+fn shard_core_csv(bencher: Bencher) {
+    shard_core(bencher, Format::Csv, lines::csv);
+}
+
+fn syslog_parse(bencher: Bencher, lines: fn(usize) -> Vec<u8>) {
+    let bytes = lines(LINES);
+    let split: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
+    let mut reader = SyslogReader::new(Reading::from(Format::Syslog).zone);
+    let mut out = Vec::with_capacity(4 * bytes.len());
+    bencher.counter(BytesCount::new(bytes.len())).counter(ItemsCount::new(LINES)).bench_local(|| {
+        out.clear();
+        for line in &split {
+            reader.write_record(&mut out, line, Timestamp(1_795_532_400_000_000)).expect("accepted");
+        }
+        black_box(&out);
+    });
+}
+
+#[divan::bench]
+fn syslog_rfc5424(bencher: Bencher) {
+    syslog_parse(bencher, lines::rfc5424);
+}
+
+#[divan::bench]
+fn syslog_rfc3164(bencher: Bencher) {
+    syslog_parse(bencher, lines::rfc3164);
 }

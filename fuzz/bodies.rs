@@ -5,16 +5,22 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use logboom::record::RejectReason;
+use logboom::record::csv::{Columns, CsvReader, Header};
+use logboom::record::detect::{Format, Reading};
 use logboom::record::framer::{Chunk, FrameKind, Framer, PADDING};
 use logboom::record::json::{JsonScanner, put_on_one_line};
 use logboom::record::relp::{Answer, Answers, Command, Due, RelpError, RelpFramer, Session, Step};
+use logboom::record::stored::StoredScanner;
+use logboom::record::syslog::SyslogReader;
+use logboom::record::{RejectReason, Timestamp};
 use logboom::store::disk::Disk;
 use logboom::store::permits::RawPermits;
 use logboom::store::recover::{RecoveryConfig, recover};
 use serde::de::IgnoredAny;
+use serde_json::Value;
 
 /// The first two bytes say how the rest is framed: the longest line, and a seed for the sizes of the pieces in which it comes.
 fn split(data: &[u8]) -> Option<(usize, u8, &[u8])> {
@@ -145,7 +151,11 @@ pub(crate) fn line_framer(data: &[u8]) {
 }
 
 fn lines(line_max: usize, pieces: &[&[u8]]) -> Vec<(Vec<u8>, FrameKind)> {
-    let mut framer = Framer::new(line_max);
+    lines_as(Format::Text, line_max, pieces)
+}
+
+fn lines_as(format: Format, line_max: usize, pieces: &[&[u8]]) -> Vec<(Vec<u8>, FrameKind)> {
+    let mut framer = Framer::for_format(format, line_max);
     let mut lines = Vec::new();
     for piece in pieces {
         let mut bytes = padded(piece);
@@ -275,4 +285,56 @@ pub(crate) fn recovery(data: &[u8]) {
     assert!(!after.keys().any(|name| name.ends_with(".tmp")));
     once().expect("what was recovered can be recovered");
     assert_eq!(dir.files(), after, "twice is once");
+}
+
+/// 2026-11-24T15:00:00Z.
+const NOW: Timestamp = Timestamp(1_795_532_400_000_000);
+
+/// syslog: the pieces in which a stream comes make no difference, with counts or without; a record is JSON, says to who reads it again what was counted, and its
+/// message is the line's end.
+pub(crate) fn syslog(data: &[u8]) {
+    let Some((line_max, seed, bytes)) = split(data) else { return };
+    let whole = lines_as(Format::Syslog, line_max, &[bytes]);
+    assert_eq!(lines_as(Format::Syslog, line_max, &pieces(bytes, seed)), whole);
+    let mut reader = SyslogReader::new(Reading::from(Format::Syslog).zone);
+    for (line, _) in &whole {
+        let mut out = Vec::new();
+        let Ok(text) = std::str::from_utf8(line) else {
+            assert_eq!(reader.write_record(&mut out, line, NOW), Err(RejectReason::InvalidUtf8));
+            continue;
+        };
+        let meta = reader.write_record(&mut out, line, NOW).expect("no shape is rejected");
+        let record: Value = serde_json::from_slice(&out).expect("JSON");
+        assert!(!out.contains(&b'\n'));
+        assert_eq!(record["service"].as_str(), meta.service);
+        assert!(text.ends_with(record["message"].as_str().expect("a message")));
+        assert_eq!(StoredScanner::default().scan(&out), (meta.level, meta.time));
+    }
+}
+
+/// CSV: the pieces in which a stream comes make no difference; a record is JSON with as many values as there are columns, or a reason of CSV's tells why not.
+pub(crate) fn csv(data: &[u8]) {
+    let Some((line_max, seed, bytes)) = split(data) else { return };
+    let whole = lines_as(Format::Csv, line_max, &[bytes]);
+    assert_eq!(lines_as(Format::Csv, line_max, &pieces(bytes, seed)), whole);
+    let columns = Arc::new(Columns::new(["a", "b"].into_iter()).expect("two columns"));
+    for mut header in [Header::Awaited, Header::new(Some(&columns))] {
+        let mut reader = CsvReader::default();
+        for (line, _) in &whole {
+            let mut out = Vec::new();
+            match reader.write_record(&mut out, line, &mut header, NOW) {
+                Ok(Some(_)) => {
+                    let Header::Known(columns) = &header else { panic!("a record without columns") };
+                    let record: Value = serde_json::from_slice(&out).expect("JSON");
+                    let empty = columns.names().filter(|name| record[*name].is_null()).count();
+                    assert!(empty <= 4, "only a time, level, service and message may go by another name");
+                }
+                Ok(None) => assert!(out.is_empty()),
+                Err(reason) => {
+                    assert!(out.is_empty());
+                    assert!(matches!(reason, RejectReason::InvalidUtf8 | RejectReason::CsvRagged | RejectReason::CsvHeader));
+                }
+            }
+        }
+    }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::limits;
 use crate::record::Protocol;
-use crate::record::detect::Format;
+use crate::record::detect::{Format, Reading};
 use crate::store::level::LevelChoice;
 use crate::store::name::Codec;
 use crate::store::policy::Ack;
@@ -98,7 +98,7 @@ pub struct Config {
     /// How many shards.
     pub shards: usize,
     /// How lines are read.
-    pub format: Format,
+    pub reading: Reading,
     /// The longest line, in bytes.
     pub line_max: usize,
     /// Connections over all shards.
@@ -150,6 +150,15 @@ impl Config {
         let shards = from
             .one("server.shards", "auto", |text| parse::count_or_auto(text, cores.len().min(limits::SHARDS_MAX), 1, limits::SHARDS_MAX))?;
         let format = from.one("server.format", "auto", parse::format)?;
+        let zone = from.one("server.timezone", "local", parse::timezone)?;
+        let csv_columns = from.one("server.csv_columns", "header", |text| {
+            let columns = parse::csv_columns(text)?;
+            let is_relp = listen.iter().any(|(protocol, _)| *protocol == Protocol::Relp);
+            if format == Format::Csv && is_relp && columns.is_none() {
+                return Err("expected the columns by name: a RELP client that reconnects does not send its first line again".to_owned());
+            }
+            Ok(columns)
+        })?;
         let line_max = from.one("server.line_max", "1MiB", |text| {
             parse::size(text, limits::LINE_MAX_BYTES_MIN as u64, limits::LINE_MAX_BYTES_MAX as u64)
         })?;
@@ -178,7 +187,7 @@ impl Config {
             listen,
             http,
             shards,
-            format,
+            reading: Reading { format, zone, csv_columns },
             line_max: line_max as usize,
             max_connections,
             idle_timeout,
@@ -299,6 +308,7 @@ mod tests {
             ("", &["--retain-size", "10"], &["--retain-size", "1000000", "off"]), // a forgotten unit deletes nothing
             ("", &["--retain-age", "10ms"], &["--retain-age", "1s", "off"]),
             ("[store]\nmin_free = 'some'\n", &[], &["store.min_free", "some", "off"]),
+            ("", &["--format", "csv", "--listen", "relp://127.0.0.1:1"], &["--csv-columns", "header", "reconnects"]),
             ("", &["--idle-timeout", "soon"], &["--idle-timeout", "soon", "off"]),
         ];
         for (toml, flags, words) in table {

@@ -50,6 +50,13 @@ pub const SERVICES_MAX: usize = 256;
 /// The longest service name counted by name, in bytes.
 pub const SERVICE_NAME_BYTES_MAX: usize = 128;
 
+/// Columns of CSV lines: beyond, a table is no log, and every record repeats their names.
+pub const CSV_COLUMNS_MAX: usize = 256;
+/// A CSV header, which a connection keeps: as much as an unfinished short line.
+pub const CSV_HEADER_BYTES_MAX: usize = 4 * KIB;
+/// Parameters of a syslog message's structured data: two of one name are sought by comparing all with all. Senders have a dozen.
+pub const SYSLOG_PARAMS_MAX: usize = 256;
+
 /// Connections that `--max-connections` may allow: beyond, ports and file descriptors end first.
 pub const CONNECTIONS_MAX: usize = 1_000_000;
 

@@ -1,9 +1,10 @@
 //! Lines and what they become. Pure: bytes in, values and bytes out; no clock, no files, no sockets, no runtime.
 //!
 //! A *line* is bytes without their terminator; a *record* is a line that was accepted. In the order in which a line meets them: [`framer`] cuts it (or
-//! [`relp`], from a peer that wants to be answered), [`detect`] tells its format, [`json`] or [`text`] reads it, [`rejected`] keeps what can't be accepted,
+//! [`relp`], from a peer that wants to be answered), [`detect`] tells its format, [`json`], [`syslog`], [`csv`] or [`text`] reads it, [`rejected`] keeps what can't be accepted,
 //! [`stored`] reads it again from a segment.
 
+pub mod csv;
 pub mod detect;
 pub mod framer;
 pub mod json;
@@ -11,6 +12,7 @@ pub mod level;
 pub mod rejected;
 pub mod relp;
 pub mod stored;
+pub mod syslog;
 pub mod text;
 pub mod timestamp;
 
@@ -59,14 +61,19 @@ pub enum RejectReason {
     InvalidUtf8,
     /// It is longer than `--line-max`.
     LineTooLong,
+    /// A CSV record has more or fewer fields than there are columns.
+    CsvRagged,
+    /// A CSV header has more or longer names than are kept; or there is no other for the lines after it.
+    CsvHeader,
 }
 
 impl RejectReason {
     /// How many there are.
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = 6;
 
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; Self::COUNT] = [Self::InvalidJson, Self::NotAnObject, Self::InvalidUtf8, Self::LineTooLong];
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::InvalidJson, Self::NotAnObject, Self::InvalidUtf8, Self::LineTooLong, Self::CsvRagged, Self::CsvHeader];
 
     /// The name in metrics and in the `rejected` stream.
     pub fn name(self) -> &'static str {
@@ -75,6 +82,8 @@ impl RejectReason {
             Self::NotAnObject => "not_an_object",
             Self::InvalidUtf8 => "invalid_utf8",
             Self::LineTooLong => "line_too_long",
+            Self::CsvRagged => "csv_ragged",
+            Self::CsvHeader => "csv_header",
         }
     }
 }

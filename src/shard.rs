@@ -21,7 +21,7 @@ use crate::limits::{PARTIAL_SHARED_BYTES, RELP_UNREAD_MAX};
 use crate::metrics::counters::{Closed, Pause, PauseGuard, ShardCounters};
 use crate::metrics::latency::LatencyRecorder;
 use crate::metrics::{ShardMetrics, Telemetry};
-use crate::record::detect::Format;
+use crate::record::detect::Reading;
 use crate::record::relp::Due;
 use crate::record::{Protocol, Timestamp};
 use crate::store::error::StorageError;
@@ -81,7 +81,7 @@ pub enum ShardMessage {
 #[derive(Debug, Clone)]
 pub struct ShardConfig {
     /// How lines are read.
-    pub format: Format,
+    pub reading: Reading,
     /// The longest line, in bytes.
     pub line_bytes_max: usize,
     /// When segments end.
@@ -154,7 +154,7 @@ impl Shard {
         let clock = Clock::start();
         let now_ms = clock.now_ns() / 1_000_000;
         let lane = |stream: Stream| Lane::new(config.rotation, resumed[stream as usize], now_ms);
-        let core = ShardCore::new(config.format, lane(Stream::Logs), lane(Stream::Rejected));
+        let core = ShardCore::new(&config.reading, lane(Stream::Logs), lane(Stream::Rejected));
         let places = (PARTIAL_SHARED_BYTES / config.line_bytes_max).max(1);
         Rc::new(Self {
             id,

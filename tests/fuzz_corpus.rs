@@ -38,3 +38,13 @@ fn json_line() {
 fn recovery() {
     replay("recovery", bodies::recovery);
 }
+
+#[test]
+fn syslog() {
+    replay("syslog", bodies::syslog);
+}
+
+#[test]
+fn csv() {
+    replay("csv", bodies::csv);
+}

@@ -24,6 +24,7 @@ use crate::limits::budget::{BudgetInputs, MemoryBudget};
 use crate::metrics::counters::Closed;
 use crate::metrics::{Phase, StoreSource, Telemetry, stdout};
 use crate::record::Protocol;
+use crate::record::detect::Format;
 use crate::shard::balance::Balancer;
 use crate::shard::{self, ShardConfig, ShardStart, ShardStore, Shards};
 use crate::store::disk::Disk;
@@ -64,6 +65,7 @@ pub fn budget(config: &Config) -> MemoryBudget {
         } else {
             0
         },
+        csv_connections_max: if config.reading.format == Format::Csv { config.max_connections } else { 0 },
         line_bytes_max: config.line_max,
         compress_threads: config.compress_threads,
         raw_segments: config.raw_segments,
@@ -139,7 +141,7 @@ impl Running {
         let housekeeping = start_housekeeping(config, disk, gate.clone(), retention, &pool, failures)?;
         let cores = cores::available();
         let shard_config = ShardConfig {
-            format: config.format,
+            reading: config.reading.clone(),
             line_bytes_max: config.line_max,
             rotation: RotationPolicy { bytes_max: config.rotate_size, age_ms_max: config.rotate_age.as_millis() as u64 },
             idle_timeout: config.idle_timeout,

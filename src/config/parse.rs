@@ -1,9 +1,13 @@
 //! Values from text. An error says what is allowed, for the user to read.
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
+
 use crate::record::Protocol;
+use crate::record::csv::Columns;
 use crate::record::detect::Format;
 use crate::store::level::LevelChoice;
 use crate::store::name::Codec;
@@ -76,12 +80,26 @@ pub(super) fn count_or_auto(text: &str, auto: usize, min: usize, max: usize) -> 
 }
 
 pub(super) fn format(text: &str) -> Result<Format, String> {
+    Format::ALL.into_iter().find(|format| format.name() == text).ok_or_else(|| "expected auto, json, text, csv or syslog".to_owned())
+}
+
+/// An IANA name such as `Europe/Berlin`, `UTC`, or `local` for the machine's (`TZ`, then `/etc/localtime`, else UTC).
+pub(super) fn timezone(text: &str) -> Result<TimeZone, String> {
     match text {
-        "auto" => Ok(Format::Auto),
-        "json" => Ok(Format::Json),
-        "text" => Ok(Format::Text),
-        _ => Err("expected auto, json or text".to_owned()),
+        "local" => Ok(TimeZone::try_system().unwrap_or(TimeZone::UTC)),
+        _ => TimeZone::get(text).map_err(|_| "expected a name like Europe/Berlin, UTC, or local".to_owned()),
     }
+}
+
+/// Names with commas between, or `header`: then each connection's first line names them.
+pub(super) fn csv_columns(text: &str) -> Result<Option<Arc<Columns>>, String> {
+    if text == "header" {
+        return Ok(None);
+    }
+    if text.split(',').any(|name| name.trim().is_empty()) {
+        return Err("expected names with commas between, or header".to_owned());
+    }
+    Columns::new(text.split(',')).map(|columns| Some(Arc::new(columns)))
 }
 
 pub(super) fn compression(text: &str) -> Result<Option<Codec>, String> {
@@ -132,6 +150,17 @@ mod tests {
         assert_eq!((size_or_off("off", 1, 10), size_or_off("7", 1, 10)), (Ok(None), Ok(Some(7))));
         assert!(size_or_off("11", 1, 10).unwrap_err().ends_with(", or off"));
         assert!(size("5XB", 1, 10).is_err() && size("11", 1, 10).is_err() && size("", 1, 10).is_err() && size("-1", 1, 10).is_err());
+    }
+
+    #[test]
+    fn readings() {
+        assert_eq!(Format::ALL.map(|one| format(one.name())), Format::ALL.map(Ok));
+        assert!(format("xml").unwrap_err().contains("syslog"));
+        assert_eq!(timezone("UTC").unwrap(), TimeZone::get("UTC").unwrap());
+        assert!(timezone("Europe/Berlin").is_ok() && timezone("local").is_ok() && timezone("Europe/Nowhere").is_err());
+        assert_eq!(csv_columns("header"), Ok(None));
+        assert_eq!(csv_columns("ts, level,message").unwrap().unwrap().names().collect::<Vec<_>>(), ["ts", "level", "message"]);
+        assert!(csv_columns("").is_err() && csv_columns("a,,b").is_err());
     }
 
     #[test]

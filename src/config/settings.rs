@@ -65,9 +65,15 @@ struct ServerSettings {
     /// Shards, one pinned thread each [default: auto, one per core]
     #[arg(long, value_name = "N|auto")]
     shards: Option<Word>,
-    /// How lines are read: auto, json or text [default: auto]
+    /// How lines are read: auto, json, text, csv or syslog [default: auto]
     #[arg(long, value_name = "FORMAT")]
     format: Option<Word>,
+    /// The zone of syslog times that have none: an IANA name, UTC, or local [default: local]
+    #[arg(long, value_name = "ZONE")]
+    timezone: Option<Word>,
+    /// The columns of --format csv, or header: each connection's first line names them [default: header]
+    #[arg(long, value_name = "NAMES|header")]
+    csv_columns: Option<Word>,
     /// The longest line; longer ones are rejected [default: 1MiB]
     #[arg(long, value_name = "SIZE")]
     line_max: Option<Word>,
@@ -151,6 +157,8 @@ impl Settings {
             "server.http" => &server.http,
             "server.shards" => &server.shards,
             "server.format" => &server.format,
+            "server.timezone" => &server.timezone,
+            "server.csv_columns" => &server.csv_columns,
             "server.line_max" => &server.line_max,
             "server.max_connections" => &server.max_connections,
             "server.idle_timeout" => &server.idle_timeout,

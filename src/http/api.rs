@@ -84,6 +84,7 @@ fn connections(counters: &[&ShardCounters]) -> Value {
         "opened": sum(&|shard| shard.connections_opened.get()),
         "closed": named(Closed::ALL.map(|closed| (closed.name(), sum(&|shard| shard.connections_closed[closed as usize].get())))),
         "refused": { "max_connections": sum(&|shard| shard.connections_refused.get()) },
+        "octet_counts_wrong": sum(&|shard| shard.octet_counts_wrong.get()),
         "relp_errors": named(RelpError::ALL.map(|error| (error.name(), sum(&|shard| shard.relp_errors[error as usize].get())))),
         "relp_resends_suppressed": sum(&|shard| shard.relp_resends_suppressed.get()),
         "relp_settling": sum(&|shard| shard.relp_settling.get()),

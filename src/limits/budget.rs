@@ -1,9 +1,9 @@
 //! The memory that the process can need at most, as a sum. Bounded by construction: each line is a limit that some code holds.
 
 use super::{
-    BATCH_BYTES, BATCHES_PER_STREAM, BLOCK_BYTES, EXECUTOR_IO_BYTES, HTTP_BUFFER_BYTES, HTTP_CONNECTIONS_MAX, HTTP_REQUESTS_MAX, KIB, MIB,
-    PARTIAL_SHARED_BYTES, PARTIAL_SMALL_BYTES, RECEIVE_BYTES, RELP_ANSWER_BYTES, RELP_ANSWER_RUNS_MAX, RELP_MEMORIES_MAX,
-    RELP_RESEND_LINES_MAX, SERVICE_NAME_BYTES_MAX, SERVICES_MAX, SHARDS_MAX,
+    BATCH_BYTES, BATCHES_PER_STREAM, BLOCK_BYTES, CSV_COLUMNS_MAX, CSV_HEADER_BYTES_MAX, EXECUTOR_IO_BYTES, HTTP_BUFFER_BYTES,
+    HTTP_CONNECTIONS_MAX, HTTP_REQUESTS_MAX, KIB, MIB, PARTIAL_SHARED_BYTES, PARTIAL_SMALL_BYTES, RECEIVE_BYTES, RELP_ANSWER_BYTES,
+    RELP_ANSWER_RUNS_MAX, RELP_MEMORIES_MAX, RELP_RESEND_LINES_MAX, SERVICE_NAME_BYTES_MAX, SERVICES_MAX, SHARDS_MAX,
 };
 
 /// Program, allocator, thread stacks and everything small.
@@ -14,6 +14,8 @@ const CONNECTION_BYTES: usize = 8 * KIB;
 const RELP_MEMORY_BYTES: usize = 8 * RELP_RESEND_LINES_MAX;
 /// What a RELP connection may keep of its answers: their queue, and twice what is sent at once; and of its lines, and of those of the session before it.
 const RELP_ANSWERS_BYTES: usize = 24 * RELP_ANSWER_RUNS_MAX + 2 * RELP_ANSWER_BYTES + 2 * RELP_MEMORY_BYTES;
+/// The columns that a connection keeps: names, which may be numbered, and where they end, in vectors that grow.
+const CSV_HEADER_KEPT_BYTES: usize = GROWTH * (CSV_HEADER_BYTES_MAX + 10 * CSV_COLUMNS_MAX);
 /// A shard's rings, task queues, histograms and helper threads.
 const SHARD_BASE_BYTES: usize = 4 * MIB;
 /// A vector that grows has up to twice the room that it needs.
@@ -43,6 +45,8 @@ pub struct BudgetInputs {
     pub connections_max: usize,
     /// Those of them that may speak RELP.
     pub relp_connections_max: usize,
+    /// Those of them that may send CSV headers.
+    pub csv_connections_max: usize,
     /// The longest line.
     pub line_bytes_max: usize,
     /// Compress threads.
@@ -61,7 +65,15 @@ pub struct MemoryBudget {
 impl MemoryBudget {
     /// The budget of one configuration.
     pub fn new(inputs: &BudgetInputs) -> Self {
-        let &BudgetInputs { shards, connections_max, relp_connections_max, line_bytes_max, compress_threads, raw_segments } = inputs;
+        let &BudgetInputs {
+            shards,
+            connections_max,
+            relp_connections_max,
+            csv_connections_max,
+            line_bytes_max,
+            compress_threads,
+            raw_segments,
+        } = inputs;
         let record_bytes_max = stored_bytes_max(line_bytes_max);
         // A batch is closed when it is full, so the record that fills it may stand out; one more may be held for the next segment.
         let stream_bytes = BATCHES_PER_STREAM * (BATCH_BYTES + record_bytes_max) + record_bytes_max;
@@ -79,11 +91,13 @@ impl MemoryBudget {
             ("connections", connections_max * (CONNECTION_BYTES + PARTIAL_SMALL_BYTES)),
             ("RELP answers", relp_connections_max * RELP_ANSWERS_BYTES),
             ("RELP sessions that ended", if relp_connections_max > 0 { RELP_MEMORIES_MAX * (RELP_MEMORY_BYTES + 128) } else { 0 }),
+            ("CSV headers", csv_connections_max * CSV_HEADER_KEPT_BYTES),
             ("shards: executors", shards * (SHARD_BASE_BYTES + EXECUTOR_IO_BYTES)),
             ("shards: receive buffers", shards * RECEIVE_BYTES),
             ("shards: unfinished long lines", shards * partial_bytes),
             ("shards: batches", shards * STREAMS * stream_bytes),
             ("shards: JSON scanners", shards * (scanner_bytes + GROWTH * line_bytes_max)),
+            ("shards: CSV fields", if csv_connections_max > 0 { shards * GROWTH * line_bytes_max } else { 0 }),
             ("compress threads", compress_threads * compress_bytes),
             ("raw segments", raw_segments * SEGMENT_BYTES),
             ("http", HTTP_CONNECTIONS_MAX * HTTP_CONNECTION_BYTES + HTTP_REQUESTS_MAX * HTTP_REQUEST_BYTES),
@@ -97,9 +111,9 @@ impl MemoryBudget {
     }
 }
 
-/// The longest record that a line of `line_bytes` can become: every byte a `\u00XX` of a JSON string, and the names around it.
+/// The longest record that a line of `line_bytes` can become: every byte a `\u00XX` of a JSON string, and the names around it, of which CSV has the most.
 fn stored_bytes_max(line_bytes: usize) -> usize {
-    6 * line_bytes + KIB
+    6 * (line_bytes + CSV_HEADER_BYTES_MAX + 2 * CSV_COLUMNS_MAX) + KIB
 }
 
 #[cfg(test)]
@@ -112,6 +126,7 @@ mod tests {
             shards: 2,
             connections_max: 10_000,
             relp_connections_max: 0,
+            csv_connections_max: 0,
             line_bytes_max: MIB,
             compress_threads: 2,
             raw_segments: 24,

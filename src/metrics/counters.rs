@@ -195,6 +195,8 @@ pub struct ShardCounters {
     pub relp_resends_suppressed: Counter,
     /// RELP sessions that have ended with lines unanswered, until it is known which of them, and that these are safe.
     pub relp_settling: Counter,
+    /// Octet counts of syslog connections (RFC 6587) that were wrong.
+    pub octet_counts_wrong: Counter,
     /// Accepts that failed.
     pub accepts_failed: Counter,
     /// Batches written.

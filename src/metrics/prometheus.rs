@@ -78,6 +78,13 @@ fn connections(page: &mut Page, telemetry: &Telemetry) {
     page.family("logboom_connections_refused_total", "counter", "Connections refused, by reason.");
     let refused: u64 = telemetry.shards.iter().map(|shard| shard.counters.connections_refused.get()).sum();
     page.sample("logboom_connections_refused_total", &[("reason", "max_connections")], refused);
+    let counts_wrong: u64 = telemetry.shards.iter().map(|shard| shard.counters.octet_counts_wrong.get()).sum();
+    page.family(
+        "logboom_octet_counts_wrong_total",
+        "counter",
+        "Octet counts before syslog messages that were wrong; their bytes are kept.",
+    );
+    page.sample("logboom_octet_counts_wrong_total", &[], counts_wrong);
     page.family("logboom_relp_errors_total", "counter", "What RELP peers did against the protocol, by reason.");
     for error in RelpError::ALL {
         let sum: u64 = telemetry.shards.iter().map(|shard| shard.counters.relp_errors[error as usize].get()).sum();

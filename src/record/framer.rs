@@ -4,11 +4,20 @@
 //! within is content; should no further NUL come within `line_max`, or before the stream ends, the bytes are cut at LFs after all, so that a stray NUL never
 //! costs the lines after it. Empty lines are not lines.
 //!
+//! Where the format may be syslog, a stream that begins with a count before a `<PRI>` is cut by counts (`octets`, RFC 6587, section 3.4.1). Of CSV an LF within
+//! quotes is content (`quotes`), with the same way out as NUL: where quotes never close, the stream is cut at LFs from there on.
+//!
 //! Every byte is scanned once and, if its line spans two receives, copied once, however the bytes drip in.
 //!
 //! Invariant: the unfinished line is at most `line_max` bytes long, and the two that may belong to its terminator.
 
+mod octets;
 mod partial;
+mod quotes;
+
+use super::detect::Format;
+use octets::Octets;
+use quotes::Quotes;
 
 pub(super) use partial::Partial;
 
@@ -97,6 +106,10 @@ enum Framing {
     Undecided,
     Lf,
     Nul,
+    /// An LF outside of quotes.
+    Csv,
+    /// A count before each line.
+    Octets,
 }
 
 /// Where a line lies: which bytes, and from where to where.
@@ -115,6 +128,10 @@ pub struct Framer {
     recut_at: Option<usize>,
     /// The rest of a line that was too long is being skipped.
     is_skipping: bool,
+    /// The stream may yet turn out to have counts.
+    may_be_counted: bool,
+    octets: Octets,
+    quotes: Quotes,
 }
 
 /// What a terminator may add to a line before it is known to be one: CR and LF.
@@ -123,8 +140,22 @@ const TERMINATOR_BYTES: usize = 2;
 impl Framer {
     /// For lines of at most `line_max` bytes. Allocates nothing until a line is unfinished.
     pub fn new(line_max: usize) -> Self {
-        let framing = Framing::Undecided;
-        Self { line_max, framing, partial: Partial::default(), recut_at: None, is_skipping: false }
+        Self {
+            line_max,
+            framing: Framing::Undecided,
+            partial: Partial::default(),
+            recut_at: None,
+            is_skipping: false,
+            may_be_counted: false,
+            octets: Octets::default(),
+            quotes: Quotes::default(),
+        }
+    }
+
+    /// For a stream that is read as `format`.
+    pub fn for_format(format: Format, line_max: usize) -> Self {
+        let framing = if format == Format::Csv { Framing::Csv } else { Framing::Undecided };
+        Self { framing, may_be_counted: matches!(format, Format::Auto | Format::Syslog), ..Self::new(line_max) }
     }
 
     /// The next line, or none when the chunk is used up; what is unfinished is kept.
@@ -134,7 +165,7 @@ impl Framer {
             Place::Chunk { start, len } => chunk.frame(start, len, kind),
             Place::Partial { start, len } => self.partial.frame(start, len, kind),
         };
-        Some(Frame { may_hold_newlines: self.framing == Framing::Nul, ..frame })
+        Some(Frame { may_hold_newlines: !matches!(self.framing, Framing::Lf | Framing::Undecided), ..frame })
     }
 
     /// What is left at the end of the stream: a last line without terminator is a line. Call until it returns none.
@@ -143,10 +174,13 @@ impl Framer {
             if let Some((start, len, kind)) = self.recut() {
                 return Some(self.partial.frame(start, len, kind));
             }
+            if self.framing == Framing::Octets {
+                return self.finish_octets();
+            }
             if self.is_skipping || self.partial.len() == 0 {
                 return None;
             }
-            if self.framing == Framing::Nul && self.partial.unfinished().contains(&b'\n') {
+            if matches!(self.framing, Framing::Nul | Framing::Csv) && self.partial.unfinished().contains(&b'\n') {
                 self.recut_at = Some(0);
                 self.framing = Framing::Lf;
                 continue;
@@ -167,6 +201,11 @@ impl Framer {
         self.partial.len()
     }
 
+    /// How often since the last call a count was wrong: something stood where a count belongs, or the stream ended within a line.
+    pub fn take_miscounted(&mut self) -> u64 {
+        self.octets.take_miscounted()
+    }
+
     fn advance(&mut self, chunk: &mut Chunk<'_>) -> Option<(Place, FrameKind)> {
         loop {
             if let Some((start, len, kind)) = self.recut() {
@@ -176,17 +215,28 @@ impl Framer {
             if rest.is_empty() {
                 return None;
             }
+            if self.may_be_counted {
+                self.look_for_count(rest);
+            }
+            let mut looked_at = rest.len();
             let terminator = match self.framing {
                 Framing::Lf => memchr::memchr(b'\n', rest),
                 Framing::Nul => memchr::memchr(0, rest),
                 Framing::Undecided => memchr::memchr2(b'\n', 0, rest),
+                Framing::Csv if self.is_skipping => memchr::memchr(b'\n', rest),
+                Framing::Csv => {
+                    // Not beyond what makes the line too long: there the line ends at any LF, and so however the bytes come in pieces.
+                    looked_at = rest.len().min(self.line_max + TERMINATOR_BYTES + 1 - self.partial.len());
+                    self.quotes.line_end(&rest[..looked_at])
+                }
+                Framing::Octets => return self.advance_octets(chunk),
             };
             if self.framing == Framing::Undecided
                 && let Some(found) = terminator
             {
                 self.framing = if rest[found] == 0 { Framing::Nul } else { Framing::Lf };
             }
-            let fresh = terminator.unwrap_or(rest.len());
+            let fresh = terminator.unwrap_or(looked_at);
             if !self.is_skipping && self.is_misframed(&rest[..fresh]) {
                 self.framing = Framing::Lf;
                 self.recut_at = Some(0);
@@ -204,6 +254,7 @@ impl Framer {
     fn take(&mut self, fresh: &[u8], start: usize, is_terminated: bool) -> Option<(Place, FrameKind)> {
         if self.is_skipping {
             self.is_skipping = !is_terminated;
+            self.quotes = Quotes::default();
             return None;
         }
         if self.partial.len() == 0 && is_terminated {
@@ -227,11 +278,11 @@ impl Framer {
         (len > 0).then_some((Place::Partial { start: 0, len }, kind))
     }
 
-    /// Whether a line that should end with a NUL is too long without one but holds an LF: then it never was framed by NULs.
+    /// Whether a line that should end with a NUL, or whose quotes are open, is too long but holds an LF: then that was what ended it.
     fn is_misframed(&self, fresh: &[u8]) -> bool {
         let kept_max = self.line_max + TERMINATOR_BYTES;
         let len = self.partial.len() + fresh.len();
-        if self.framing != Framing::Nul || len <= kept_max {
+        if !matches!(self.framing, Framing::Nul | Framing::Csv) || len <= kept_max {
             return false;
         }
         let looked_at = &fresh[..(kept_max - self.partial.len()).min(fresh.len())];
@@ -261,11 +312,12 @@ impl Framer {
     }
 }
 
-/// Bytes of a line without what belongs to its terminator: a CR, and before a NUL an LF or CRLF.
+/// Bytes of a line without what belongs to its terminator: a CR, and before a NUL or the end of a count an LF or CRLF.
 fn trimmed_len(line: &[u8], framing: Framing) -> usize {
     let line = match framing {
         Framing::Nul => without_newline(line),
-        Framing::Lf | Framing::Undecided => line.strip_suffix(b"\r").unwrap_or(line),
+        Framing::Octets => without_newline(line.strip_suffix(b"\0").unwrap_or(line)),
+        Framing::Lf | Framing::Undecided | Framing::Csv => line.strip_suffix(b"\r").unwrap_or(line),
     };
     line.len()
 }
@@ -286,7 +338,11 @@ mod tests {
 
     /// Every frame of `pieces`, one after the other.
     fn frames(line_max: usize, pieces: &[&[u8]]) -> Vec<(Vec<u8>, FrameKind)> {
-        let mut framer = Framer::new(line_max);
+        frames_as(Format::Text, line_max, pieces)
+    }
+
+    fn frames_as(format: Format, line_max: usize, pieces: &[&[u8]]) -> Vec<(Vec<u8>, FrameKind)> {
+        let mut framer = Framer::for_format(format, line_max);
         let mut frames = Vec::new();
         let mut take = |frame: Frame<'_>| frames.push((frame.line().to_vec(), frame.kind));
         for piece in pieces {
@@ -359,6 +415,21 @@ mod tests {
     }
 
     #[test]
+    fn a_csv_line_may_hold_newlines_within_quotes() {
+        let table: &[(&str, &[&str])] = &[
+            ("a,\"b\nc\"\r\nd,e\n", &["a,\"b\nc\"", "d,e"]),
+            ("a,\"open\nb,c\n", &["a,\"open", "b,c"]), // the stream ends
+            ("a,\"open\nb,cdefghijkl\nmnopqrs\n\"x\ny\"\n", &["a,\"open", "b,cdefghijkl", "mnopqrs", "\"x", "y\""]), // it grows too long
+        ];
+        for (text, expected) in table {
+            for size in [1, 2, 3, 100] {
+                let pieces: Vec<&[u8]> = text.as_bytes().chunks(size).collect();
+                assert_eq!(frames_as(Format::Csv, 20, &pieces), whole(expected), "{text:?} in pieces of {size}");
+            }
+        }
+    }
+
+    #[test]
     fn memory_for_a_long_line_is_given_back() {
         let mut framer = Framer::new(1 << 20);
         assert_eq!(framer.partial_capacity(), 0);
@@ -387,6 +458,12 @@ mod tests {
                 rest = after;
             }
             prop_assert_eq!(frames(line_max, &pieces), frames(line_max, &[&bytes]));
+        }
+
+        #[test]
+        fn any_pieces_of_csv_give_the_same_lines(text in "[a\",\n\r]{0,200}", size in 1..20usize, line_max in 4..30usize) {
+            let pieces: Vec<&[u8]> = text.as_bytes().chunks(size).collect();
+            prop_assert_eq!(frames_as(Format::Csv, line_max, &pieces), frames_as(Format::Csv, line_max, &[text.as_bytes()]));
         }
 
         #[test]

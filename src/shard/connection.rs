@@ -12,7 +12,7 @@ use crate::metrics::counters::Closed;
 use crate::record::framer::Framer;
 
 use super::Shard;
-use super::core::Progress;
+use super::core::{Progress, Source};
 use super::intake::Intake;
 use super::turn::Received;
 
@@ -21,14 +21,15 @@ pub(super) struct Connection {
     shard: Rc<Shard>,
     intake: Intake<TcpStream>,
     framer: Framer,
-    peer: String,
+    source: Source,
 }
 
 impl Connection {
     /// Takes a socket over. `peer` is its address as it appears in the rejected stream.
     pub(super) fn new(shard: Rc<Shard>, stream: TcpStream, peer: String) -> Self {
-        let framer = Framer::new(shard.config.line_bytes_max);
-        Self { intake: Intake::new(shard.clone(), stream), shard, framer, peer }
+        let framer = Framer::for_format(shard.config.reading.format, shard.config.line_bytes_max);
+        let source = Source::new(peer, &shard.config.reading);
+        Self { intake: Intake::new(shard.clone(), stream), shard, framer, source }
     }
 
     /// Serves the connection to its end, and tells why it ended.
@@ -51,13 +52,14 @@ impl Connection {
         let unfinished_len = self.framer.partial_len() + received.len();
         let mut chunk = received.chunk();
         loop {
-            let progress = shard.core.borrow_mut().take(&mut self.framer, &mut chunk, arrival, &self.peer);
+            let progress = shard.core.borrow_mut().take(&mut self.framer, &mut chunk, arrival, &mut self.source);
             match progress {
                 Progress::Drained => break,
                 Progress::Full => shard.room().await,
             }
         }
         shard.publish_appended();
+        self.count_miscounted();
         let partial_len = self.framer.partial_len();
         self.intake.taken(partial_len, partial_len == unfinished_len);
     }
@@ -67,13 +69,21 @@ impl Connection {
         let shard = self.shard.clone();
         let arrival = shard.clock.arrival();
         loop {
-            let progress = shard.core.borrow_mut().finish(&mut self.framer, arrival, &self.peer);
+            let progress = shard.core.borrow_mut().finish(&mut self.framer, arrival, &mut self.source);
             match progress {
                 Progress::Drained => break,
                 Progress::Full => shard.room().await,
             }
         }
         shard.publish_appended();
+        self.count_miscounted();
         shard.all_written().await;
+    }
+
+    fn count_miscounted(&mut self) {
+        let miscounted = self.framer.take_miscounted();
+        if miscounted > 0 {
+            self.shard.counters().octet_counts_wrong.add(miscounted);
+        }
     }
 }

@@ -21,6 +21,7 @@ use crate::metrics::counters::{Closed, Pause};
 use crate::record::relp::{Answer, Answers, RelpFramer, SERVER_CLOSE, Session, Step};
 
 use super::Shard;
+use super::core::Source;
 use super::event::Event;
 use super::intake::Intake;
 use super::turn::Received;
@@ -43,10 +44,10 @@ pub(super) struct RelpConnection {
     framer: RelpFramer,
     session: Session,
     answering: Rc<Answering>,
-    peer: String,
     /// Its address without the port, if it is known.
     peer_ip: Option<IpAddr>,
     lines: SessionLines,
+    source: Source,
 }
 
 /// What the two tasks of a connection share.
@@ -73,6 +74,7 @@ impl RelpConnection {
         let framer = RelpFramer::new(shard.config.line_bytes_max);
         let peer_ip = stream.peer_addr().ok().map(|address| address.ip().to_canonical());
         let (reader, writer) = split(stream);
+        let source = Source::new(peer, &shard.config.reading);
         Self {
             intake: Intake::new(shard.clone(), reader),
             writer: Some(writer),
@@ -81,8 +83,8 @@ impl RelpConnection {
             framer,
             session: Session::default(),
             answering: Rc::default(),
-            peer,
             peer_ip,
+            source,
         }
     }
 
@@ -177,7 +179,7 @@ impl RelpConnection {
                     self.answering.answers.borrow_mut().push_resent(txnr);
                 }
                 Step::Record => {
-                    let due = shard.core.borrow_mut().line(frame.payload, arrival, &self.peer);
+                    let due = shard.core.borrow_mut().line(frame.payload, arrival, &mut self.source);
                     shard.want(due);
                     self.lines.stored(due);
                     self.answering.answers.borrow_mut().push_record(txnr, due);

@@ -30,7 +30,8 @@ fn a_session_from_open_to_close() {
     daemon.stop();
     let stored = lines(dir.path(), "logs");
     assert_eq!(stored[0], b"{\"level\":\"INFO\",\"n\":1}");
-    assert_eq!(records(dir.path(), "logs")[1]["message"], "<14>Nov 24 15:00:00 host app: text");
+    let syslog = &records(dir.path(), "logs")[1];
+    assert_eq!([&syslog["service"], &syslog["message"]], ["app", "text"]);
     assert_eq!(records(dir.path(), "logs")[2]["n"], 2);
     assert_eq!(records(dir.path(), "rejected")[0]["reason"], "invalid_json");
 }

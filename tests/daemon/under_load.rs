@@ -13,11 +13,17 @@ fn drive(daemon: &TestDaemon, args: &[&str], manifest: &std::path::Path) {
 
 #[test]
 fn every_line_of_2_and_of_64_connections_is_there() {
-    for (clients, compression, format) in [("2", "gzip", "json"), ("64", "zstd", "json"), ("7", "none", "text"), ("3", "gzip", "csv")] {
+    for (clients, compression, format, read_as) in [
+        ("2", "gzip", "json", "auto"),
+        ("64", "zstd", "json", "auto"),
+        ("7", "none", "text", "auto"),
+        ("3", "gzip", "csv", "auto"),
+        ("5", "gzip", "csv", "csv"),
+    ] {
         let dir = temp_dir();
         let data = dir.path().join("data");
         let manifest = dir.path().join("manifest.json");
-        let daemon = TestDaemon::start(&data, &["--shards", "2", "--compression", compression]);
+        let daemon = TestDaemon::start(&data, &["--shards", "2", "--compression", compression, "--format", read_as]);
         drive(&daemon, &["--clients", clients, "--count", "200000", "--format", format], &manifest);
         let (good, report) = verify(&data, &manifest);
         assert!(good, "while it runs, {clients} clients, {compression}, {format}:\n{report}");

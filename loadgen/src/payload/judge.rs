@@ -1,21 +1,24 @@
 //! Whether a stored line is one that the run made, byte for byte. Pure.
 //!
 //! All of a line is compared but its time slot, which must have a time's shape. A line may have been stored as it was sent, as the `message` of a JSON
-//! object (what a text line becomes), or with `tags` as its last member (what a matching tag adds).
+//! object (what a text line becomes), or with `tags` as its last member (what a matching tag adds). A CSV line may have become an object whose members are its columns.
 
 use std::borrow::Cow;
 
 use memchr::memmem;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::slots::{ID_BYTES, RUN_BYTES, STAMP_BYTES};
-use super::{LineId, Payload, Stamp};
+use super::{Format, LineId, Payload, Stamp};
 
 /// What a stored line is to a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Judgement {
     /// The line with this identity, unaltered.
     Intact(LineId),
+    /// The line with this identity, its columns the members of an object, unaltered. They have their names, so no header is needed.
+    ByColumn(LineId),
     /// It has the identity of a line, but not its bytes.
     Altered(LineId),
     /// It names the run, but not in the place and form of an identity.
@@ -48,6 +51,12 @@ impl Payload {
             && let Some(judgement) = self.judge_bare(&bare)
         {
             return judgement;
+        }
+        if self.format() == Format::Csv
+            && let Some(bare) = from_columns(line)
+            && let Some(judgement) = self.judge_bare(&bare)
+        {
+            return if let Judgement::Intact(id) = judgement { Judgement::ByColumn(id) } else { judgement };
         }
         if memmem::find(line, &self.run).is_some() { Judgement::Garbled } else { Judgement::Other }
     }
@@ -88,6 +97,31 @@ impl Payload {
 
 fn unwrap(line: &[u8]) -> Option<Cow<'_, str>> {
     (line.first() == Some(&b'{')).then(|| serde_json::from_slice::<Wrapped<'_>>(line).ok()).flatten().map(|wrapped| wrapped.message)
+}
+
+/// The CSV line whose columns are the members of a stored object. Any other member but `tags` was never sent.
+fn from_columns(line: &[u8]) -> Option<Vec<u8>> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Columns<'a> {
+        #[serde(borrow)]
+        timestamp: Cow<'a, str>,
+        level: Cow<'a, str>,
+        service: Cow<'a, str>,
+        message: Cow<'a, str>,
+        user_id: Cow<'a, str>,
+        session_token: Cow<'a, str>,
+        request: Cow<'a, str>,
+        latency_ms: Cow<'a, str>,
+        event_id: Cow<'a, str>,
+        #[serde(default, rename = "tags")]
+        _tags: IgnoredAny,
+    }
+    let of: Columns<'_> = serde_json::from_slice(line).ok()?;
+    let quote = if of.message.contains(',') { "\"" } else { "" };
+    let before = format!("{},{},{},{quote}{}{quote}", of.timestamp, of.level, of.service, of.message);
+    let after = format!("{},{},{},{},{}", of.user_id, of.session_token, of.request, of.latency_ms, of.event_id);
+    Some(format!("{before},{after}").into_bytes())
 }
 
 fn without_tags(line: &[u8]) -> Option<Vec<u8>> {

@@ -117,8 +117,32 @@ fn stored_forms_are_recognised() {
         let swapped = [&line[..line.len() - ID_BYTES - format.after_id()], &moved[moved.len() - ID_BYTES - format.after_id()..]].concat();
         assert_eq!(payload.judge(&swapped), Judgement::Altered(LineId { client: 13, ..id }));
     }
+    by_column();
     let header = Format::Csv.header();
     assert_eq!(Payload::new(5, Format::Csv).judge(&header[..header.len() - 1]), Judgement::Header);
+}
+
+/// CSV lines as objects of their columns, and what must not pass for one.
+fn by_column() {
+    let payload = Payload::new(5, Format::Csv);
+    for seq in 0..200 {
+        let id = LineId { client: 12, seq };
+        let line = String::from_utf8(payload.line(id, &stamp())).unwrap();
+        let text = [std::str::from_utf8(Format::Csv.header()).unwrap(), &line].concat();
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        let names = reader.headers().unwrap().clone();
+        let fields = reader.records().next().unwrap().unwrap();
+        let member = |(name, field): (&str, &str)| (name.to_owned(), serde_json::Value::from(field));
+        let mut object: serde_json::Map<_, _> = names.iter().zip(&fields).map(member).collect();
+        let judge = |object: &serde_json::Map<_, _>| payload.judge(&serde_json::to_vec(object).unwrap());
+        assert_eq!(judge(&object), Judgement::ByColumn(id));
+        object.insert("tags".to_owned(), vec!["auth"].into());
+        assert_eq!(judge(&object), Judgement::ByColumn(id));
+        object.insert("user_id".to_owned(), "u-0x".into());
+        assert_eq!(judge(&object), Judgement::Altered(id));
+        object.insert("more".to_owned(), "x".into());
+        assert_eq!(judge(&object), Judgement::Garbled);
+    }
 }
 
 proptest! {

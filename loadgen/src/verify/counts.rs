@@ -24,6 +24,8 @@ pub struct Counts {
     pub unexpected: u64,
     /// Header lines.
     pub headers: u64,
+    /// CSV lines that are stored as objects of their columns, those that are found more than once each time.
+    pub by_column: u64,
     /// Lines that don't name the run.
     pub other: u64,
     /// Open segments whose last line had no newline yet; it is not judged.
@@ -33,7 +35,7 @@ pub struct Counts {
 impl Counts {
     /// Adds another shard's.
     pub fn add(&mut self, more: &Counts) {
-        let Counts { found, duplicate, duplicate_explained, altered, reordered, unexpected, headers, other, torn } = more;
+        let Counts { found, duplicate, duplicate_explained, altered, reordered, unexpected, headers, by_column, other, torn } = more;
         self.found += found;
         self.duplicate += duplicate;
         self.duplicate_explained += duplicate_explained;
@@ -41,6 +43,7 @@ impl Counts {
         self.reordered += reordered;
         self.unexpected += unexpected;
         self.headers += headers;
+        self.by_column += by_column;
         self.other += other;
         self.torn += torn;
     }
@@ -86,7 +89,7 @@ impl Examples {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts { found, duplicate, duplicate_explained, altered, reordered, unexpected, headers, other, torn } = self.counts;
+        let Counts { found, duplicate, duplicate_explained, altered, reordered, unexpected, headers, by_column, other, torn } = self.counts;
         writeln!(f, "run         {}", self.run)?;
         writeln!(f, "required    {} ({}; {} were sent, {} refused)", self.required, self.required_because, self.sent, self.refused)?;
         writeln!(f, "found       {found}")?;
@@ -101,6 +104,9 @@ impl fmt::Display for Verdict {
         }
         if 0 < self.headers_required || 0 < headers {
             writeln!(f, "headers     {headers}, {} required", self.headers_required)?;
+        }
+        if 0 < by_column {
+            writeln!(f, "by column   {by_column}")?;
         }
         writeln!(f, "other       {other} (lines that do not name this run)")?;
         writeln!(f, "files       {}, {} damaged", self.files, self.damaged.len())?;

@@ -39,6 +39,13 @@ impl Partial {
         self.kept += fresh.len();
     }
 
+    /// Gives the unfinished line away, with room for padding behind it, and its length.
+    pub(super) fn take(&mut self) -> (Vec<u8>, usize) {
+        let Self { mut bytes, kept, .. } = std::mem::take(self);
+        bytes.resize(kept + PADDING, 0);
+        (bytes, kept)
+    }
+
     /// Notes that the line is finished: [`frame`](Self::frame) shows it until [`forget_handed_out`](Self::forget_handed_out).
     pub(in crate::record) fn hand_out(&mut self) {
         self.is_handed_out = true;

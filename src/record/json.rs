@@ -64,7 +64,7 @@ fn second_opinion(line: &[u8]) -> Result<(), RejectReason> {
     if text.trim_start().starts_with('{') { Ok(()) } else { Err(RejectReason::NotAnObject) }
 }
 
-/// Reads the top-level keys; none if the tape holds no object.
+/// Reads the well-known keys at the top; none if the tape holds no object. The first of each kind that can be read counts, so the usual line is not read to its end.
 fn meta<'a>(tape: &[Node<'a>], times: &mut TimeReader) -> Option<RecordMeta<'a>> {
     let &Node::Object { len, .. } = tape.first()? else { return None };
     let mut meta = RecordMeta::default();
@@ -72,10 +72,13 @@ fn meta<'a>(tape: &[Node<'a>], times: &mut TimeReader) -> Option<RecordMeta<'a>>
     for _ in 0..len {
         let (Some(Node::String(key)), Some(value)) = (tape.get(at), tape.get(at + 1)) else { break };
         match key_kind(key) {
-            Some(Key::Level) => meta.level = level(value),
-            Some(Key::Time) => meta.time = time(value, times),
-            Some(Key::Service) => meta.service = text(value),
-            None => {}
+            Some(Key::Level) if meta.level == Level::Unknown => meta.level = level(value),
+            Some(Key::Time) if meta.time.is_none() => meta.time = time(value, times),
+            Some(Key::Service) if meta.service.is_none() => meta.service = text(value),
+            _ => {}
+        }
+        if meta.level != Level::Unknown && meta.time.is_some() && meta.service.is_some() {
+            break;
         }
         at += 1 + nodes(value);
     }
@@ -162,6 +165,12 @@ mod tests {
                 Some("x"),
             ),
             (r#"{"level":null,"time":{},"service":[]}"#, Level::Unknown, None, None),
+            (
+                r#"{"level":"what","time":"soon","service":"","lvl":"E","ts":1,"app":"a","level":"info","time":2,"service":"b"}"#,
+                Level::Error,
+                Some(1_000_000),
+                Some("a"),
+            ),
             (r#"{"lvl":30,"logger":"\u0061uth"}"#, Level::Info, None, Some("auth")),
         ];
         for (line, level, micros, service) in table {

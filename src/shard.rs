@@ -32,6 +32,7 @@ use crate::store::permits::RawPermits;
 use crate::store::policy::{Ack, RotationPolicy};
 use crate::store::pool::PoolHandle;
 
+mod alarm;
 pub mod balance;
 pub mod batch;
 pub mod core;

@@ -14,7 +14,7 @@ use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement, PoolPlacement
 
 use super::balance::Balancer;
 use super::former::FormerSessions;
-use super::{Shard, ShardConfig, ShardMessage, ShardStore, heartbeat, listener, sync, tick, writer};
+use super::{Shard, ShardConfig, ShardMessage, ShardStore, alarm, heartbeat, listener, sync, tick, writer};
 use crate::limits::{EXECUTOR_IO_BYTES, INBOX_MESSAGES};
 use crate::metrics::Telemetry;
 use crate::record::Protocol;
@@ -50,24 +50,9 @@ pub struct Shards {
     threads: Vec<ExecutorJoinHandle<()>>,
 }
 
-/// Reports a panic of the thread that holds it.
-struct PanicAlarm {
-    thread: String,
-    failures: crossbeam_channel::Sender<StorageError>,
-}
-
-impl Drop for PanicAlarm {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let message = "see above; it takes nothing in any more".to_owned();
-            let _ = self.failures.send(StorageError::Panicked { thread: self.thread.clone(), message });
-        }
-    }
-}
-
 /// Starts one shard per element of `starts`; returns when all of them accept.
 ///
-/// A storage failure of a shard is sent to `failures`, once; the shard takes nothing more.
+/// A storage failure or a panic of a shard is sent to `failures`, once; the shard takes nothing more.
 pub fn start(
     config: &ShardConfig,
     store: &ShardStore,
@@ -88,7 +73,7 @@ pub fn start(
         let (inboxes, accepting) = (inboxes.clone(), accepting.clone());
         let core = start.core;
         threads.push(spawn_surely(id, core, move || async move {
-            let _alarm = PanicAlarm { thread: format!("shard-{id}"), failures: failures.clone() };
+            alarm::arm(format!("shard-{id}"), failures.clone());
             let resumed = std::array::from_fn(|stream| start.files[stream].len());
             let shard = Shard::new(id, config, store, balancer, former, telemetry, resumed);
             for _ in 0..heartbeat::NUDGED_TASKS {

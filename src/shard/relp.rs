@@ -18,7 +18,7 @@ use glommio::net::TcpStream;
 
 use crate::limits::{RECEIVE_BYTES, RELP_ANSWER_BYTES, RELP_FRAME_BYTES_MIN, RELP_ROOM_FRAMES_MIN};
 use crate::metrics::counters::{Closed, Pause};
-use crate::record::relp::{Answer, Answers, RelpFramer, SERVER_CLOSE, Session, Step};
+use crate::record::relp::{Answer, Answers, Due, RelpFramer, SERVER_CLOSE, Session, Step};
 
 use super::Shard;
 use super::core::Source;
@@ -60,8 +60,8 @@ struct Answering {
     is_broken: Cell<bool>,
     /// The peer has ended its side without `close`: either it is gone, or it only sends nothing more.
     has_hung_up: Cell<bool>,
-    /// Lines whose answers the kernel refused. All of them are behind every answer that it took.
-    refused_lines: Cell<usize>,
+    /// Lines whose answers are released, and of which the kernel took no byte yet, or never will. All of them are behind every answer that it took.
+    released_lines: Cell<usize>,
     /// There is something to answer, or nothing more will be.
     asked: Event,
     /// Answers were handed to the kernel, or can't be.
@@ -209,7 +209,33 @@ impl Answering {
 
     /// Lines of which no byte of an answer was handed to the kernel; the last ones of the session.
     fn unanswered_lines(&self) -> usize {
-        self.answers.borrow().outstanding_lines() + self.refused_lines.get()
+        self.answers.borrow().outstanding_lines() + self.released_lines.get()
+    }
+
+    /// Hands the answers whose turn it is to the kernel, only the first of them if `is_trial`; tells whether it took them. Lines may be asked meanwhile.
+    async fn answer(
+        &self,
+        writer: &mut (impl AsyncWrite + Unpin),
+        out: &mut Vec<u8>,
+        is_trial: bool,
+        is_safe: impl FnMut(Due) -> bool,
+    ) -> bool {
+        out.clear();
+        let outstanding_lines = self.answers.borrow().outstanding_lines();
+        if is_trial {
+            self.answers.borrow_mut().release_one(out, is_safe);
+        } else {
+            self.answers.borrow_mut().release(out, is_safe);
+        }
+        self.released_lines.set(outstanding_lines - self.answers.borrow().outstanding_lines());
+        let handed_over = hand_over(writer, out).await;
+        if handed_over > 0 {
+            self.released_lines.set(0);
+        }
+        let is_taken = handed_over == out.len();
+        self.is_broken.set(!is_taken);
+        self.answered.notify();
+        is_taken
     }
 }
 
@@ -218,7 +244,7 @@ impl Answering {
 /// A peer that has hung up gets one answer first. If it is gone its kernel refuses that, which says for certain that all others have reached nobody; a peer that
 /// only sends nothing more gets them a moment later.
 async fn answer_all(shard: Rc<Shard>, answering: Rc<Answering>, peer_ip: Option<IpAddr>, mut writer: impl AsyncWrite + Unpin) {
-    let Answering { answers, is_ended, is_broken, has_hung_up, refused_lines, asked, answered } = &*answering;
+    let Answering { answers, is_ended, has_hung_up, asked, .. } = &*answering;
     let mut out = Vec::with_capacity(RELP_ANSWER_BYTES);
     let mut is_first = true;
     let mut is_tried = false;
@@ -235,24 +261,10 @@ async fn answer_all(shard: Rc<Shard>, answering: Rc<Answering>, peer_ip: Option<
         }
         // Only who waits for a record hears of every write and sync.
         shard.progress.wait_until(|| answering.is_due(&shard)).await;
-        let lines = answers.borrow().outstanding_lines();
         let is_trial = has_hung_up.get() && !is_tried;
-        if is_trial {
-            answers.borrow_mut().release_one(&mut out, |due| shard.is_safe(due));
-        } else {
-            answers.borrow_mut().release(&mut out, |due| shard.is_safe(due));
-        }
-        let handed_over = hand_over(&mut writer, &out).await;
-        if handed_over < out.len() {
-            if handed_over == 0 {
-                refused_lines.set(lines - answers.borrow().outstanding_lines());
-            }
-            is_broken.set(true);
-            answered.notify();
+        if !answering.answer(&mut writer, &mut out, is_trial, |due| shard.is_safe(due)).await {
             return;
         }
-        out.clear();
-        answered.notify();
         if is_trial {
             is_tried = true;
             glommio::timer::sleep(HUNG_UP_WAIT).await;
@@ -281,5 +293,52 @@ async fn unread_at_stop(shard: Rc<Shard>) {
     ticket.requested().await;
     while !shard.stop.is_past_deadline() {
         glommio::timer::sleep(STOP_POLL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::pin::{Pin, pin};
+    use std::task::{Context, Poll};
+
+    use futures_lite::future::{block_on, poll_once};
+
+    use super::*;
+
+    /// A connection whose peer reads nothing, and then is gone.
+    #[derive(Default)]
+    struct Stuck {
+        is_gone: bool,
+    }
+
+    impl AsyncWrite for Stuck {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            if std::mem::replace(&mut self.is_gone, true) { Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())) } else { Poll::Pending }
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn lines_that_come_while_answers_are_stuck_are_unanswered_as_well() {
+        let answering = Answering::default();
+        let ask = |txnrs: std::ops::Range<u32>| {
+            txnrs.for_each(|txnr| answering.answers.borrow_mut().push_record(txnr, Due { stream: 0, record: txnr.into() }));
+        };
+        let (mut writer, mut out) = (Stuck::default(), Vec::new());
+        ask(1..4);
+        let mut answer = pin!(answering.answer(&mut writer, &mut out, false, |_| true));
+        assert_eq!(block_on(poll_once(&mut answer)), None);
+        assert_eq!(answering.unanswered_lines(), 3, "none is forgotten if the connection ends now");
+        ask(4..9);
+        assert_eq!(block_on(poll_once(&mut answer)), Some(false));
+        assert_eq!((answering.unanswered_lines(), answering.is_broken.get()), (8, true));
     }
 }

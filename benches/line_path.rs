@@ -6,7 +6,10 @@ use logboom::record::detect::{Format, Reading};
 use logboom::record::framer::{Chunk, Framer, PADDING};
 use logboom::record::json::JsonScanner;
 use logboom::record::syslog::SyslogReader;
+use logboom::record::text::pattern::Patterns;
 use logboom::record::{Level, Timestamp};
+use logboom::rules::syntax::{Matcher, TagRule};
+use logboom::rules::{RuleTexts, Rules};
 use logboom::shard::batch::Batch;
 use logboom::shard::core::{Progress, ShardCore, Source};
 use logboom::shard::lane::{Arrival, Lane};
@@ -82,10 +85,15 @@ fn batch_append(bencher: Bencher) {
 }
 
 fn shard_core(bencher: Bencher, format: Format, lines: fn(usize) -> Vec<u8>) {
+    shard_core_with(bencher, format, lines, &RuleTexts::default());
+}
+
+fn shard_core_with(bencher: Bencher, format: Format, lines: fn(usize) -> Vec<u8>, rules: &RuleTexts) {
+    let rules = Rules::compile(rules).expect("valid");
     let (bytes, len) = padded(lines);
     let policy = RotationPolicy { bytes_max: 5_000_000, age_ms_max: 3_600_000 };
     let reading = Reading::from(format);
-    let mut core = ShardCore::new(&reading, Lane::new(policy, 0, 0), Lane::new(policy, 0, 0));
+    let mut core = ShardCore::new(&reading, Lane::new(policy, 0, 0), Lane::new(policy, 0, 0)).with_rules(rules, Patterns::default());
     let mut framer = Framer::for_format(format, 1 << 20);
     let mut source = Source::new("peer".to_owned(), &reading);
     let mut spare = Batch::default();
@@ -111,6 +119,44 @@ fn shard_core_json(bencher: Bencher) {
 #[divan::bench]
 fn shard_core_text(bencher: Bencher) {
     shard_core(bencher, Format::Text, lines::json);
+}
+
+#[divan::bench]
+fn shard_core_text_of_a_shape(bencher: Bencher) {
+    shard_core(bencher, Format::Auto, lines::log4j);
+}
+
+fn ten_tags() -> RuleTexts {
+    let regexes = [
+        "payment",
+        "timeout",
+        "user [0-9]+5\\b",
+        "retry",
+        "(?i)upstream",
+        "denied|refused",
+        "level=ERROR",
+        "service=auth",
+        "status=5..",
+        "items/1",
+    ];
+    let tags = regexes.iter().enumerate().map(|(n, regex)| TagRule::parse(&format!("t{n}={regex}")).expect("valid")).collect();
+    RuleTexts { tags, ..RuleTexts::default() }
+}
+
+#[divan::bench]
+fn shard_core_json_one_filter(bencher: Bencher) {
+    let filters = vec![Matcher::parse("level=INFO|WARN|ERROR").expect("valid")];
+    shard_core_with(bencher, Format::Auto, lines::json, &RuleTexts { filters, ..RuleTexts::default() });
+}
+
+#[divan::bench]
+fn shard_core_json_ten_tags(bencher: Bencher) {
+    shard_core_with(bencher, Format::Auto, lines::json, &ten_tags());
+}
+
+#[divan::bench]
+fn shard_core_text_ten_tags(bencher: Bencher) {
+    shard_core_with(bencher, Format::Auto, lines::log4j, &ten_tags());
 }
 
 #[divan::bench]

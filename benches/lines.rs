@@ -90,3 +90,19 @@ pub(crate) fn csv(count: usize) -> Vec<u8> {
     };
     messages(count).map(line).collect::<String>().into_bytes()
 }
+
+/// Text lines of a known shape, of about 120 bytes.
+pub(crate) fn log4j(count: usize) -> Vec<u8> {
+    let mut text = String::new();
+    for n in 0..count {
+        let (level, millis) = (["INFO", "INFO", "WARN", "ERROR"][n % 4], n * 7 % 1000);
+        writeln!(
+            text,
+            "2026-11-24 15:00:00,{millis:03} {level} [worker-{}] org.example.pay.Gateway: request {n} for user {} was answered in {millis} ms",
+            n % 8,
+            n * 31
+        )
+        .expect("a string takes everything");
+    }
+    text.into_bytes()
+}

@@ -15,6 +15,8 @@ use logboom::record::json::{JsonScanner, put_on_one_line};
 use logboom::record::relp::{Answer, Answers, Command, Due, RelpError, RelpFramer, Session, Step};
 use logboom::record::stored::StoredScanner;
 use logboom::record::syslog::SyslogReader;
+use logboom::record::tags::add_tags;
+use logboom::record::text::TextReader;
 use logboom::record::{RejectReason, Timestamp};
 use logboom::store::disk::Disk;
 use logboom::store::permits::RawPermits;
@@ -337,4 +339,44 @@ pub(crate) fn csv(data: &[u8]) {
             }
         }
     }
+}
+
+/// Text lines: the record is JSON with each name once, gives its line back, has the same level and time when it is read again, and takes a tag.
+pub(crate) fn text_line(data: &[u8]) {
+    let mut out = Vec::new();
+    let received = Timestamp(1_795_532_400_000_000);
+    let read = TextReader::default().write_record(&mut out, data, received, |meta, _| (meta.level, meta.time));
+    let Ok(counted) = read else { return assert!(std::str::from_utf8(data).is_err() && out.is_empty()) };
+    assert_eq!(StoredScanner::default().scan(&out), counted);
+    let record: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&out).expect("JSON");
+    let text = String::from_utf8(out.clone()).expect("UTF-8");
+    for name in record.keys() {
+        // A value may hold what looks like a name, but only with its quotes escaped.
+        assert_eq!(text.matches(&format!("\"{name}\":")).count(), 1, "{name} in {text}");
+    }
+    assert_eq!(rebuilt(&record).as_bytes(), data, "{text}");
+    add_tags(&mut out, 0, ["fuzzed"].into_iter());
+    let tagged: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&out).expect("JSON");
+    assert_eq!(tagged.len(), record.len() + 1);
+}
+
+fn rebuilt(record: &serde_json::Map<String, serde_json::Value>) -> String {
+    let text = |name: &str| record[name].as_str().map_or_else(|| record[name].to_string(), str::to_owned);
+    if !record.contains_key("layout") {
+        return text("message");
+    }
+    let (layout, mut line) = (text("layout"), String::new());
+    let mut rest = layout.as_str();
+    while let Some((literal, after)) = rest.split_once('{') {
+        line += literal;
+        rest = if let Some(after) = after.strip_prefix('{') {
+            line.push('{');
+            after
+        } else {
+            let (name, after) = after.split_once('}').expect("closed");
+            line += &text(name);
+            after
+        };
+    }
+    line + rest
 }

@@ -14,12 +14,15 @@ use std::time::Duration;
 use crate::limits;
 use crate::record::Protocol;
 use crate::record::detect::{Format, Reading};
+use crate::record::text::pattern::Patterns;
+use crate::rules::syntax::{Matcher, TagRule};
+use crate::rules::{RuleTexts, Rules};
 use crate::store::level::LevelChoice;
 use crate::store::name::Codec;
 use crate::store::policy::Ack;
 use crate::store::retention::RetainLimits;
 
-pub use settings::{Settings, Word};
+pub use settings::{PatternSettings, Settings, Word};
 
 /// A value that can't be used: what is wrong, where, and what is allowed. One line.
 #[derive(Debug, thiserror::Error)]
@@ -133,6 +136,12 @@ pub struct Config {
     pub retain: RetainLimits,
     /// Intake pauses when fewer bytes are free; 0 if it does not.
     pub min_free: u64,
+    /// Filters and tags, compiled.
+    pub rules: Rules,
+    /// The exclusions as they were typed.
+    pub excludes: Vec<String>,
+    /// Own shapes of text lines, compiled.
+    pub patterns: Patterns,
     /// Every setting, in the order of the reference.
     pub resolved: Vec<Resolved>,
 }
@@ -183,7 +192,16 @@ impl Config {
             from.one("store.retain_size", "off", |text| parse::size_or_off(text, limits::RETAIN_BYTES_MIN, limits::MIN_FREE_BYTES_MAX))?;
         let age_max = from.one("store.retain_age", "off", |text| parse::duration_or_off(text, Duration::from_secs(1)))?;
         let min_free = from.one("store.min_free", "256MiB", |text| parse::size_or_off(text, 0, limits::MIN_FREE_BYTES_MAX))?;
+        let filters = from.some("rules.filter", Matcher::parse)?;
+        let excludes = from.some("rules.exclude", Matcher::parse)?;
+        let tags = from.some("rules.tag", TagRule::parse)?;
+        let exclude_texts = from.typed("rules.exclude");
+        let rules = Rules::compile(&RuleTexts { filters, excludes, tags }).map_err(|expected| from.refused("rules", expected))?;
+        let patterns = from.patterns()?;
         Ok(Self {
+            rules,
+            excludes: exclude_texts,
+            patterns,
             listen,
             http,
             shards,
@@ -229,7 +247,7 @@ impl Resolver<'_> {
             (None, Some(values)) => (values, Source::File),
             (None, None) => (default.iter().map(|text| (*text).to_owned()).collect(), Source::Default),
         };
-        if values.is_empty() {
+        if values.is_empty() && !default.is_empty() {
             return Err(ConfigError::Value {
                 place: self.place(key, source),
                 value: "[]".to_owned(),
@@ -240,8 +258,37 @@ impl Resolver<'_> {
             parse(text).map_err(|expected| ConfigError::Value { place: self.place(key, source), value: text.clone(), expected })
         });
         let parsed = parsed.collect::<Result<Vec<T>, _>>()?;
-        self.resolved.push(Resolved { key: key.to_owned(), value: values.join(", "), source });
+        let value = if values.is_empty() { "none".to_owned() } else { values.join(", ") };
+        self.resolved.push(Resolved { key: key.to_owned(), value, source });
         Ok(parsed)
+    }
+
+    /// A list that may be empty.
+    fn some<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, ConfigError> {
+        self.list(key, &[], parse)
+    }
+
+    /// A list as it was typed.
+    fn typed(&self, key: &str) -> Vec<String> {
+        self.flags.get(key).or_else(|| self.file.get(key)).unwrap_or_default()
+    }
+
+    fn refused(&self, place: &str, expected: String) -> ConfigError {
+        ConfigError::Value { place: place.to_owned(), value: String::new(), expected }
+    }
+
+    /// The file's `[[pattern]]` tables, compiled.
+    fn patterns(&mut self) -> Result<Patterns, ConfigError> {
+        let mut patterns = Patterns::default();
+        for PatternSettings { name, regex } in self.file.patterns() {
+            let key = format!("pattern {name:?}");
+            patterns.add(regex).map_err(|expected| {
+                let file = self.file_path.map_or_else(String::new, |path| format!(" in {}", path.display()));
+                ConfigError::Value { place: format!("{key}{file}"), value: regex.clone(), expected }
+            })?;
+            self.resolved.push(Resolved { key, value: regex.clone(), source: Source::File });
+        }
+        Ok(patterns)
     }
 
     fn place(&self, key: &str, source: Source) -> String {
@@ -309,6 +356,11 @@ mod tests {
             ("", &["--retain-age", "10ms"], &["--retain-age", "1s", "off"]),
             ("[store]\nmin_free = 'some'\n", &[], &["store.min_free", "some", "off"]),
             ("", &["--format", "csv", "--listen", "relp://127.0.0.1:1"], &["--csv-columns", "header", "reconnects"]),
+            ("", &["--filter", "level=a(b"], &["--filter", "level=a(b", "unclosed group", "at character 8"]),
+            ("", &["--tag", "slow"], &["--tag", "NAME="]),
+            ("[rules]\nexclude = ['ok', '*']\n", &[], &["rules.exclude in", "at character 1"]),
+            ("[[pattern]]\nname = 'pump'\nregex = '(?<unit>['\n", &[], &["pattern \"pump\" in", "logboom.toml", "at character 9"]),
+            ("[[pattern]]\nregex = '(?<unit>.)'\n", &[], &["logboom.toml:", "name"]),
             ("", &["--idle-timeout", "soon"], &["--idle-timeout", "soon", "off"]),
         ];
         for (toml, flags, words) in table {

@@ -4,6 +4,7 @@
 //!
 //! - [`limits`]: every bound, with its reason
 //! - [`record`]: lines and what they become; pure
+//! - [`rules`]: filters and tags; pure
 //! - [`store`]: segments from their opening to their archive, and the recovery of a data directory
 //! - [`metrics`]: what is counted, and how it is shown
 //! - [`config`]: what the user typed, and what it means
@@ -19,5 +20,6 @@ pub mod http;
 pub mod limits;
 pub mod metrics;
 pub mod record;
+pub mod rules;
 pub mod shard;
 pub mod store;

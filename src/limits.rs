@@ -60,6 +60,39 @@ pub const SYSLOG_PARAMS_MAX: usize = 256;
 /// Connections that `--max-connections` may allow: beyond, ports and file descriptors end first.
 pub const CONNECTIONS_MAX: usize = 1_000_000;
 
+/// Members of a text line's record besides the four that each may have; more stay in its `layout`. The longest known shape has eleven.
+pub const TEXT_MEMBERS_MAX: usize = 24;
+/// The longest name or bracket that is looked for at the beginning of a text line: longer ones are prose.
+pub const TEXT_TOKEN_BYTES_MAX: usize = 256;
+/// Words and brackets between a text line's time and its message that are looked at on either side of its level.
+pub const TEXT_HEAD_TOKENS_MAX: usize = 6;
+/// The longest key of a `key=value` pair.
+pub const TEXT_KEY_BYTES_MAX: usize = 64;
+/// The longest text line whose shape is looked for: a longer one is a dump, and its record could be eighteen times as long as it is.
+pub const TEXT_SHAPE_BYTES_MAX: usize = 16 * KIB;
+/// The longest regex of the configuration.
+pub const REGEX_BYTES_MAX: usize = 4 * KIB;
+/// A set of regexes compiled: the default of the crate `regex`.
+pub const REGEX_PROGRAM_BYTES_MAX: usize = 10 * MIB;
+/// What a set of regexes may cache of its automaton, in either direction of matching, on each shard.
+pub const REGEX_CACHE_BYTES: usize = MIB;
+/// `[[pattern]]` tables of a configuration: each may be tried for each text line.
+pub const PATTERNS_MAX: usize = 32;
+
+/// Rules of each kind: those of a kind are the bits of a word.
+pub const RULES_MAX: usize = 64;
+/// Sources (peers or files) shown by name, those with the most lines; the rest together.
+pub const SOURCES_SHOWN_MAX: usize = 1024;
+/// Sources counted by name, on each shard between two looks and in all: more than are shown, so that one that begins late can come up. Beyond, those with the
+/// fewest lines are counted together, down to as many as are shown.
+pub const SOURCES_COUNTED_MAX: usize = 4 * SOURCES_SHOWN_MAX;
+/// The longest name of a source; of a longer one, its end.
+pub const SOURCE_NAME_BYTES_MAX: usize = 64;
+/// What is shown of a rule beside its count, in bytes.
+pub const RULE_SHOWN_BYTES_MAX: usize = 64;
+/// Sources in `/metrics`, where each name is a series.
+pub const SOURCES_IN_METRICS_MAX: usize = 32;
+
 /// Sockets on their way to one shard. An accepting shard waits when the other's inbox is full; both go on within a turn.
 pub const INBOX_MESSAGES: usize = 1024;
 

@@ -5,7 +5,9 @@
 pub mod counters;
 pub mod latency;
 pub mod prometheus;
+pub mod rules;
 pub mod services;
+pub mod sources;
 pub mod stdout;
 
 use std::path::{Path, PathBuf};
@@ -21,7 +23,9 @@ use crate::store::retention::RetentionStats;
 
 use self::counters::{Ledger, Pause, ShardCounters};
 use self::latency::{Latencies, LatencySlot};
+use self::rules::RuleTotals;
 use self::services::ServiceTotals;
+use self::sources::SourceTotals;
 
 /// How old the sums of the data directory may be that readers see.
 const DISK_USE_AGE_MAX: Duration = Duration::from_secs(2);
@@ -95,6 +99,10 @@ pub struct Telemetry {
     pub shards: Vec<Arc<ShardMetrics>>,
     /// By service, all shards together.
     pub services: ServiceTotals,
+    /// By source, all shards together.
+    pub sources: SourceTotals,
+    /// What rules did, all shards together.
+    pub rules: RuleTotals,
     store: OnceLock<StoreSource>,
     disk_use: Mutex<Option<(Instant, DiskUse)>>,
 }
@@ -108,6 +116,8 @@ impl Telemetry {
             phase: Mutex::new(Phase::Starting),
             shards,
             services: ServiceTotals::default(),
+            sources: SourceTotals::default(),
+            rules: RuleTotals::default(),
             store: OnceLock::new(),
             disk_use: Mutex::default(),
         })

@@ -9,10 +9,12 @@ pub mod detect;
 pub mod framer;
 pub mod json;
 pub mod level;
+pub mod regex;
 pub mod rejected;
 pub mod relp;
 pub mod stored;
 pub mod syslog;
+pub mod tags;
 pub mod text;
 pub mod timestamp;
 
@@ -28,6 +30,43 @@ pub struct RecordMeta<'a> {
     pub time: Option<Timestamp>,
     /// Which program wrote it.
     pub service: Option<&'a str>,
+}
+
+/// What an accepted line carries, by name, for whoever looks for something in it. [`level`](Level::name) is there as it came and as it is normalised;
+/// `service`, `message` and `timestamp` whatever the line calls them.
+pub trait Fields {
+    /// Hands every value of the field `name` to `found`.
+    fn visit(&self, name: &str, found: &mut dyn FnMut(&str));
+}
+
+/// What the well-known names of fields mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KnownKey {
+    /// When.
+    Time,
+    /// How serious.
+    Level,
+    /// Which program.
+    Service,
+    /// What.
+    Message,
+}
+
+/// What `key` means, if it is a well-known name.
+pub fn known_key(key: &str) -> Option<KnownKey> {
+    if matches!(key, "message" | "msg") { Some(KnownKey::Message) } else { counted_key(key) }
+}
+
+/// What `key` means for what is counted and for the time index. Asked for every member of every JSON line: with the names of the message among these, a line of
+/// twelve members costs 30 ns more.
+#[inline]
+fn counted_key(key: &str) -> Option<KnownKey> {
+    Some(match key {
+        "level" | "severity" | "lvl" | "log.level" => KnownKey::Level,
+        "timestamp" | "@timestamp" | "ts" | "time" => KnownKey::Time,
+        "service" | "service.name" | "app" | "logger" => KnownKey::Service,
+        _ => return None,
+    })
 }
 
 /// How lines come over a connection.

@@ -23,7 +23,9 @@ use crate::metrics::latency::LatencyRecorder;
 use crate::metrics::{ShardMetrics, Telemetry};
 use crate::record::detect::Reading;
 use crate::record::relp::Due;
+use crate::record::text::pattern::Patterns;
 use crate::record::{Protocol, Timestamp};
+use crate::rules::Rules;
 use crate::store::error::StorageError;
 use crate::store::guard::{FullWait, IntakeGate};
 use crate::store::name::Stream;
@@ -83,6 +85,10 @@ pub enum ShardMessage {
 pub struct ShardConfig {
     /// How lines are read.
     pub reading: Reading,
+    /// Filters and tags.
+    pub rules: Rules,
+    /// Own shapes of text lines.
+    pub patterns: Patterns,
     /// The longest line, in bytes.
     pub line_bytes_max: usize,
     /// When segments end.
@@ -156,6 +162,7 @@ impl Shard {
         let now_ms = clock.now_ns() / 1_000_000;
         let lane = |stream: Stream| Lane::new(config.rotation, resumed[stream as usize], now_ms);
         let core = ShardCore::new(&config.reading, lane(Stream::Logs), lane(Stream::Rejected));
+        let core = core.with_rules(config.rules.clone(), config.patterns.clone());
         let places = (PARTIAL_SHARED_BYTES / config.line_bytes_max).max(1);
         Rc::new(Self {
             id,
@@ -292,9 +299,19 @@ impl Shard {
         self.sync_due.notify();
     }
 
-    /// Lets readers see how many lines have been taken in.
-    fn publish_appended(&self) {
-        self.counters().appended.set(self.core.borrow().appended_records());
+    /// Lets readers see how many lines have been taken in, and how many of them rules left out: those are done with.
+    fn publish_taken(&self) {
+        let (taken, filtered) = {
+            let mut core = self.core.borrow_mut();
+            (core.taken_lines(), core.take_filtered())
+        };
+        self.counters().appended.set(taken);
+        if filtered > 0 {
+            self.counters().publish(|ledger| {
+                ledger.received += filtered;
+                ledger.filtered += filtered;
+            });
+        }
     }
 
     fn count_written(&self, stream: Stream, counts: &BatchCounts, bytes: u64) {

@@ -48,3 +48,15 @@ fn syslog() {
 fn csv() {
     replay("csv", bodies::csv);
 }
+
+#[test]
+fn text_line() {
+    replay("text_line", bodies::text_line);
+}
+
+#[test]
+fn text_line_by_the_golden_file() {
+    for line in include_str!("../src/record/text/tests/golden.txt").lines() {
+        bodies::text_line(line.as_bytes());
+    }
+}

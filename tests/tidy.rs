@@ -4,14 +4,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may use, besides itself. In the order of `lib.rs`.
-const LAYERS: [(&str, &[&str]); 9] = [
+const LAYERS: [(&str, &[&str]); 10] = [
     ("limits", &[]),
     ("record", &["limits"]),
+    ("rules", &["limits", "record"]),
     ("store", &["limits", "record"]),
-    ("metrics", &["limits", "record", "store"]),
-    ("config", &["limits", "record", "store"]),
+    ("metrics", &["limits", "record", "rules", "store"]),
+    ("config", &["limits", "record", "rules", "store"]),
     ("host", &["limits", "store"]),
-    ("shard", &["limits", "record", "store", "metrics"]),
+    ("shard", &["limits", "record", "rules", "store", "metrics"]),
     ("http", &["limits", "record", "store", "metrics"]),
     ("cli", &["limits", "record", "store", "metrics", "config", "host", "shard", "http"]),
 ];

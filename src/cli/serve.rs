@@ -69,6 +69,7 @@ pub fn budget(config: &Config) -> MemoryBudget {
         line_bytes_max: config.line_max,
         compress_threads: config.compress_threads,
         raw_segments: config.raw_segments,
+        regex_sets: config.rules.sets() + config.patterns.len(),
     })
 }
 
@@ -139,9 +140,12 @@ impl Running {
             retention: retention.clone(),
         });
         let housekeeping = start_housekeeping(config, disk, gate.clone(), retention, &pool, failures)?;
+        telemetry.rules.name(config.excludes.clone(), &config.rules);
         let cores = cores::available();
         let shard_config = ShardConfig {
             reading: config.reading.clone(),
+            rules: config.rules.clone(),
+            patterns: config.patterns.clone(),
             line_bytes_max: config.line_max,
             rotation: RotationPolicy { bytes_max: config.rotate_size, age_ms_max: config.rotate_age.as_millis() as u64 },
             idle_timeout: config.idle_timeout,
@@ -233,10 +237,11 @@ impl Running {
         }
         let ledger = self.telemetry.ledger();
         tracing::info!(
-            "stopped after {:.3} s: received {}, written {}, rejected {}",
+            "stopped after {:.3} s: received {}, written {}, filtered {}, rejected {}",
             begun.elapsed().as_secs_f64(),
             ledger.received,
             ledger.written,
+            ledger.filtered,
             ledger.rejected_total()
         );
         Ok(Outcome::Clean)

@@ -50,6 +50,21 @@ pub struct Settings {
     server: ServerSettings,
     #[command(flatten)]
     store: StoreSettings,
+    #[command(flatten)]
+    rules: RuleSettings,
+    /// Own shapes of text lines; in a file only.
+    #[arg(skip)]
+    pattern: Vec<PatternSettings>,
+}
+
+/// One `[[pattern]]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PatternSettings {
+    /// What it is called, for people.
+    pub name: String,
+    /// Its groups are the members of a record.
+    pub regex: String,
 }
 
 /// Intake.
@@ -136,7 +151,27 @@ struct StoreSettings {
     min_free: Option<Word>,
 }
 
+/// Filters and tags.
+#[derive(Debug, Default, Clone, Args, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RuleSettings {
+    /// Keep only records that this matches, in the whole line or in one field (level=ERROR|FATAL). Repeatable: any must match
+    #[arg(long, value_name = "[FIELD=]REGEX")]
+    filter: Option<Vec<Word>>,
+    /// Leave out records that this matches. Repeatable: none may match
+    #[arg(long, value_name = "[FIELD=]REGEX")]
+    exclude: Option<Vec<Word>>,
+    /// Mark records that this matches (payment=service:pay.*) in their member tags. Repeatable
+    #[arg(long, value_name = "NAME=[FIELD:]REGEX")]
+    tag: Option<Vec<Word>>,
+}
+
 impl Settings {
+    /// The `[[pattern]]` tables.
+    pub fn patterns(&self) -> &[PatternSettings] {
+        &self.pattern
+    }
+
     /// Reads a TOML file.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Read { path: path.to_owned(), error })?;
@@ -151,9 +186,13 @@ impl Settings {
 
     /// The values of `section.key`, if it was set.
     pub fn get(&self, key: &str) -> Option<Vec<String>> {
-        let Self { server, store } = self;
+        let Self { server, store, rules, .. } = self;
+        let list = |words: &Option<Vec<Word>>| words.as_ref().map(|words| words.iter().map(|word| word.0.clone()).collect());
         let word = match key {
-            "server.listen" => return server.listen.as_ref().map(|words| words.iter().map(|word| word.0.clone()).collect()),
+            "server.listen" => return list(&server.listen),
+            "rules.filter" => return list(&rules.filter),
+            "rules.exclude" => return list(&rules.exclude),
+            "rules.tag" => return list(&rules.tag),
             "server.http" => &server.http,
             "server.shards" => &server.shards,
             "server.format" => &server.format,

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::limits::SOURCES_SHOWN_MAX;
 use crate::metrics::counters::{Closed, Counter, Ledger, Pause, ShardCounters};
 use crate::metrics::latency::{Latencies, LatencySlot};
 use crate::metrics::{ShardMetrics, Telemetry};
@@ -14,6 +15,7 @@ pub fn stats(telemetry: &Telemetry) -> Value {
     let counters: Vec<&ShardCounters> = telemetry.shards.iter().map(|shard| &shard.counters).collect();
     let total = telemetry.ledger();
     let (services, other_services) = telemetry.services.snapshot();
+    let (sources, other_sources) = telemetry.sources.largest(SOURCES_SHOWN_MAX);
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "uptime_seconds": telemetry.uptime_seconds(),
@@ -22,6 +24,10 @@ pub fn stats(telemetry: &Telemetry) -> Value {
         "levels": named(Level::ALL.map(|level| (level.name(), total.levels[level as usize]))),
         "services": services.iter().map(|(name, count)| (name.to_string(), json!(count))).collect::<Map<_, _>>(),
         "services_other": other_services,
+        "sources": sources.into_iter().map(|(name, lines)| (name.into_string(), json!(lines))).collect::<Map<_, _>>(),
+        "sources_other": other_sources,
+        "tags": counts(telemetry.rules.tags()),
+        "filtered": { "unmatched": telemetry.rules.unmatched(), "excluded": counts(telemetry.rules.excluded()) },
         "latency_received_to_written_ms": latency(&telemetry.latencies(|shard| &shard.received_to_written)),
         "latency_received_to_synced_ms": latency(&telemetry.latencies(|shard| &shard.received_to_synced)),
         "connections": connections(&counters),
@@ -129,6 +135,10 @@ fn store(telemetry: &Telemetry) -> Value {
             "failures": store.retention.failures(),
         },
     })
+}
+
+fn counts(pairs: Vec<(&str, u64)>) -> Map<String, Value> {
+    pairs.into_iter().map(|(name, count)| (name.to_owned(), json!(count))).collect()
 }
 
 fn named<const N: usize>(pairs: [(&'static str, u64); N]) -> Map<String, Value> {

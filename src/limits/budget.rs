@@ -2,8 +2,10 @@
 
 use super::{
     BATCH_BYTES, BATCHES_PER_STREAM, BLOCK_BYTES, CSV_COLUMNS_MAX, CSV_HEADER_BYTES_MAX, EXECUTOR_IO_BYTES, HTTP_BUFFER_BYTES,
-    HTTP_CONNECTIONS_MAX, HTTP_REQUESTS_MAX, KIB, MIB, PARTIAL_SHARED_BYTES, PARTIAL_SMALL_BYTES, RECEIVE_BYTES, RELP_ANSWER_BYTES,
-    RELP_ANSWER_RUNS_MAX, RELP_MEMORIES_MAX, RELP_RESEND_LINES_MAX, SERVICE_NAME_BYTES_MAX, SERVICES_MAX, SHARDS_MAX,
+    HTTP_CONNECTIONS_MAX, HTTP_REQUESTS_MAX, KIB, MIB, PARTIAL_SHARED_BYTES, PARTIAL_SMALL_BYTES, RECEIVE_BYTES, REGEX_CACHE_BYTES,
+    REGEX_PROGRAM_BYTES_MAX, RELP_ANSWER_BYTES, RELP_ANSWER_RUNS_MAX, RELP_MEMORIES_MAX, RELP_RESEND_LINES_MAX, RULE_SHOWN_BYTES_MAX,
+    RULES_MAX, SERVICE_NAME_BYTES_MAX, SERVICES_MAX, SHARDS_MAX, SOURCE_NAME_BYTES_MAX, SOURCES_COUNTED_MAX, SOURCES_SHOWN_MAX,
+    TEXT_SHAPE_BYTES_MAX,
 };
 
 /// Program, allocator, thread stacks and everything small.
@@ -25,8 +27,14 @@ const GROWTH: usize = 2;
 const SCANNER_BYTES_PER_LINE_BYTE: usize = GROWTH * (24 + 4 + 1);
 /// Both engines of gzip at every level, or zstd's context at its highest level for blocks of [`BLOCK_BYTES`]; it has no larger one for longer blocks.
 pub(crate) const COMPRESSOR_BYTES: usize = 12 * MIB;
-/// The longest answer over HTTP: every service that is counted by name, each byte of it a `\u00XX`, and 1 KiB for each of the most shards.
-const HTTP_ANSWER_BYTES: usize = GROWTH * (SERVICES_MAX * (6 * SERVICE_NAME_BYTES_MAX + 64) + SHARDS_MAX * KIB);
+/// The longest answer over HTTP: every service that is counted by name, each byte of it a `\u00XX`, every source and rule that is shown, and 1 KiB for each of the most shards.
+const HTTP_ANSWER_BYTES: usize = GROWTH
+    * (SERVICES_MAX * (6 * SERVICE_NAME_BYTES_MAX + 64)
+        + SOURCES_SHOWN_MAX * (SOURCE_NAME_BYTES_MAX + 24)
+        + RULES_MAX * (7 * RULE_SHOWN_BYTES_MAX + 128)
+        + SHARDS_MAX * KIB);
+/// The names of sources of one table, and their counts.
+const SOURCES_BYTES: usize = SOURCES_COUNTED_MAX * (SOURCE_NAME_BYTES_MAX + 64);
 /// One HTTP connection's task and buffers in both directions, and an answer that the peer has not read yet.
 const HTTP_CONNECTION_BYTES: usize = 8 * KIB + GROWTH * 2 * HTTP_BUFFER_BYTES + HTTP_ANSWER_BYTES;
 /// One HTTP request under way with its answer.
@@ -35,6 +43,9 @@ const HTTP_REQUEST_BYTES: usize = 512 * KIB;
 const SEGMENT_BYTES: usize = 16 * KIB;
 /// Streams per shard: `logs` and `rejected`.
 const STREAMS: usize = 2;
+
+/// What one set of regexes of the configuration may cache on one shard: in both directions, and for what no automaton can do as much again.
+const REGEX_SET_BYTES: usize = 4 * REGEX_CACHE_BYTES;
 
 /// What the budget depends on.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +64,8 @@ pub struct BudgetInputs {
     pub compress_threads: usize,
     /// Raw segments on disk.
     pub raw_segments: usize,
+    /// Sets of regexes that lines are matched with.
+    pub regex_sets: usize,
 }
 
 /// Bytes by what they are for.
@@ -73,6 +86,7 @@ impl MemoryBudget {
             line_bytes_max,
             compress_threads,
             raw_segments,
+            regex_sets,
         } = inputs;
         let record_bytes_max = stored_bytes_max(line_bytes_max);
         // A batch is closed when it is full, so the record that fills it may stand out; one more may be held for the next segment.
@@ -98,6 +112,8 @@ impl MemoryBudget {
             ("shards: batches", shards * STREAMS * stream_bytes),
             ("shards: JSON scanners", shards * (scanner_bytes + GROWTH * line_bytes_max)),
             ("shards: CSV fields", if csv_connections_max > 0 { shards * GROWTH * line_bytes_max } else { 0 }),
+            ("sources by name", (shards + 1) * SOURCES_BYTES),
+            ("shards: regexes", shards * regex_sets * REGEX_SET_BYTES + regex_sets * REGEX_PROGRAM_BYTES_MAX),
             ("compress threads", compress_threads * compress_bytes),
             ("raw segments", raw_segments * SEGMENT_BYTES),
             ("http", HTTP_CONNECTIONS_MAX * HTTP_CONNECTION_BYTES + HTTP_REQUESTS_MAX * HTTP_REQUEST_BYTES),
@@ -111,9 +127,11 @@ impl MemoryBudget {
     }
 }
 
-/// The longest record that a line of `line_bytes` can become: every byte a `\u00XX` of a JSON string, and the names around it, of which CSV has the most.
+/// The longest record that a line of `line_bytes` can become: every byte a `\u00XX` of a JSON string, and the names around it, of which CSV has the most; where the
+/// shape of a text line was looked for, it stands in the message, in members and in the layout. Tags have the rest.
 fn stored_bytes_max(line_bytes: usize) -> usize {
-    6 * (line_bytes + CSV_HEADER_BYTES_MAX + 2 * CSV_COLUMNS_MAX) + KIB
+    let header_or_shape_bytes = (CSV_HEADER_BYTES_MAX + 2 * CSV_COLUMNS_MAX).max(2 * line_bytes.min(TEXT_SHAPE_BYTES_MAX));
+    6 * (line_bytes + header_or_shape_bytes) + 8 * KIB
 }
 
 #[cfg(test)]
@@ -130,6 +148,7 @@ mod tests {
             line_bytes_max: MIB,
             compress_threads: 2,
             raw_segments: 24,
+            regex_sets: 0,
         });
         assert!(budget.total() < 1024 * MIB as u64, "{budget:?}");
         assert_eq!(budget.total(), budget.parts.iter().map(|part| part.1).sum::<u64>());

@@ -2,6 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
+use crate::limits::SOURCES_IN_METRICS_MAX;
 use crate::record::relp::RelpError;
 use crate::record::{Level, RejectReason};
 use crate::store::retention::Reason;
@@ -30,6 +31,8 @@ pub fn render(telemetry: &Telemetry) -> String {
     intake(&mut page, telemetry);
     pauses(&mut page, telemetry);
     services(&mut page, telemetry);
+    sources(&mut page, telemetry);
+    rules(&mut page, telemetry);
     latency(&mut page, telemetry);
     store(&mut page, telemetry);
     page.text
@@ -126,6 +129,29 @@ fn services(page: &mut Page, telemetry: &Telemetry) {
         page.sample("logboom_records_by_service_total", &[("service", name)], count);
     }
     page.sample("logboom_records_by_service_total", &[], other);
+}
+
+fn sources(page: &mut Page, telemetry: &Telemetry) {
+    let name = "logboom_lines_by_source_total";
+    page.family(name, "counter", "Lines taken in, by peer or file: those with the most; all are in /api/stats.");
+    for (source, lines) in telemetry.sources.largest(SOURCES_IN_METRICS_MAX).0 {
+        page.sample(name, &[("source", &source)], lines);
+    }
+}
+
+fn rules(page: &mut Page, telemetry: &Telemetry) {
+    let name = "logboom_records_by_tag_total";
+    page.family(name, "counter", "Records taken in, by tag.");
+    for (tag, records) in telemetry.rules.tags() {
+        page.sample(name, &[("tag", tag)], records);
+    }
+    let name = "logboom_lines_excluded_total";
+    page.family(name, "counter", "Lines left out, by exclusion.");
+    for (rule, lines) in telemetry.rules.excluded() {
+        page.sample(name, &[("rule", rule)], lines);
+    }
+    page.family("logboom_lines_unmatched_total", "counter", "Lines left out because no filter matched.");
+    page.sample("logboom_lines_unmatched_total", &[], telemetry.rules.unmatched());
 }
 
 fn latency(page: &mut Page, telemetry: &Telemetry) {

@@ -3,11 +3,15 @@
 //! simd-json refuses some documents that RFC 8259 allows (numbers out of range, lone surrogates). A line it refuses gets a second opinion from serde_json,
 //! which validates without storing; so legal JSON is never rejected, and the usual line costs one parser.
 
+mod fields;
+
 use serde::de::IgnoredAny;
 use simd_json::{Buffers, Node, StaticNode, Tape};
 
+pub use self::fields::JsonFields;
+
 use super::timestamp::TimeReader;
-use super::{Level, RecordMeta, RejectReason, Timestamp};
+use super::{KnownKey, Level, RecordMeta, RejectReason, Timestamp, counted_key};
 
 /// Validates lines, reusing its buffers: no allocation after warm-up.
 pub struct JsonScanner {
@@ -33,11 +37,22 @@ impl JsonScanner {
         original: &[u8],
         read: impl FnOnce(RecordMeta<'_>) -> R,
     ) -> Result<R, RejectReason> {
+        self.scan_fields(padded, len, original, |meta, _| read(meta))
+    }
+
+    /// Like [`scan`](Self::scan), and lets `read` look at the line's fields.
+    pub fn scan_fields<R>(
+        &mut self,
+        padded: &mut [u8],
+        len: usize,
+        original: &[u8],
+        read: impl FnOnce(RecordMeta<'_>, JsonFields<'_>) -> R,
+    ) -> Result<R, RejectReason> {
         let mut tape = std::mem::replace(&mut self.tape, Tape(Vec::new())).reset();
         let parsed = simd_json::fill_tape_padded(padded, len, &mut self.buffers, &mut tape);
         let outcome = match parsed {
-            Ok(()) => meta(&tape.0, &mut self.times).map(read).ok_or(RejectReason::NotAnObject),
-            Err(_) => second_opinion(original).map(|()| read(RecordMeta::default())),
+            Ok(()) => meta(&tape.0, &mut self.times).map(|meta| read(meta, JsonFields(&tape.0))).ok_or(RejectReason::NotAnObject),
+            Err(_) => second_opinion(original).map(|()| read(RecordMeta::default(), JsonFields(&[]))),
         };
         self.tape = tape.reset();
         outcome
@@ -71,10 +86,10 @@ fn meta<'a>(tape: &[Node<'a>], times: &mut TimeReader) -> Option<RecordMeta<'a>>
     let mut at = 1;
     for _ in 0..len {
         let (Some(Node::String(key)), Some(value)) = (tape.get(at), tape.get(at + 1)) else { break };
-        match key_kind(key) {
-            Some(Key::Level) if meta.level == Level::Unknown => meta.level = level(value),
-            Some(Key::Time) if meta.time.is_none() => meta.time = time(value, times),
-            Some(Key::Service) if meta.service.is_none() => meta.service = text(value),
+        match counted_key(key) {
+            Some(KnownKey::Level) if meta.level == Level::Unknown => meta.level = level(value),
+            Some(KnownKey::Time) if meta.time.is_none() => meta.time = time(value, times),
+            Some(KnownKey::Service) if meta.service.is_none() => meta.service = text(value),
             _ => {}
         }
         if meta.level != Level::Unknown && meta.time.is_some() && meta.service.is_some() {
@@ -83,21 +98,6 @@ fn meta<'a>(tape: &[Node<'a>], times: &mut TimeReader) -> Option<RecordMeta<'a>>
         at += 1 + nodes(value);
     }
     Some(meta)
-}
-
-enum Key {
-    Level,
-    Time,
-    Service,
-}
-
-fn key_kind(key: &str) -> Option<Key> {
-    Some(match key {
-        "level" | "severity" | "lvl" | "log.level" => Key::Level,
-        "timestamp" | "@timestamp" | "ts" | "time" => Key::Time,
-        "service" | "service.name" | "app" | "logger" => Key::Service,
-        _ => return None,
-    })
 }
 
 /// How many nodes of the tape a value takes.

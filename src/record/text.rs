@@ -1,74 +1,63 @@
-//! Text lines become JSON objects: `{"timestamp":"…","message":"…"}`, with the whole line as the message.
+//! Text lines become JSON objects: `timestamp`, `level`, `service`, `message`, what else the line carried, and `layout`.
+//!
+//! The usual shapes are recognised line by line, own [`patterns`](pattern) before them; what none fits is its record's message, whole. In a line of a shape
+//! the message is only a part, and `layout` is the line with the names of members in braces where their values stood (`{{` is a brace): put the values back, and
+//! the line is there, byte for byte. A record without `layout` has its whole line as `message`. docs/adr/0007 says why.
+//!
+//! Invariant: of every line its record gives back every byte. A property holds it.
 
-use super::{RecordMeta, RejectReason, Timestamp};
+pub mod pattern;
 
-/// Appends the record of `line`, received at `received`, without a newline. What is not UTF-8 is rejected, and `out` left as it was.
-pub fn write_record(out: &mut Vec<u8>, line: &[u8], received: Timestamp) -> Result<RecordMeta<'static>, RejectReason> {
-    let line = simdutf8::basic::from_utf8(line).map_err(|_| RejectReason::InvalidUtf8)?;
-    out.extend_from_slice(b"{\"timestamp\":\"");
-    received.write_rfc3339(out);
-    out.extend_from_slice(b"\",\"message\":\"");
-    write_escaped(out, line);
-    out.extend_from_slice(b"\"}");
-    Ok(RecordMeta { time: Some(received), ..RecordMeta::default() })
-}
-
-/// Appends `text` as the inside of a JSON string (RFC 8259, section 7): quotes, backslashes and control characters escaped, everything else as it is.
-pub fn write_escaped(out: &mut Vec<u8>, text: &str) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let bytes = text.as_bytes();
-    let mut copied = 0;
-    for (at, &byte) in bytes.iter().enumerate() {
-        if !NEEDS_ESCAPE[usize::from(byte)] {
-            continue;
-        }
-        out.extend_from_slice(&bytes[copied..at]);
-        copied = at + 1;
-        match byte {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            _ => out.extend_from_slice(&[b'\\', b'u', b'0', b'0', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]),
-        }
-    }
-    out.extend_from_slice(&bytes[copied..]);
-}
-
-const NEEDS_ESCAPE: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 0x20 {
-        table[byte] = true;
-        byte += 1;
-    }
-    table[b'"' as usize] = true;
-    table[b'\\' as usize] = true;
-    table
-};
+mod access;
+mod escape;
+mod head;
+mod keyvalue;
+mod parts;
+mod record;
+mod scan;
+mod shapes;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
+mod tests;
 
-    #[test]
-    fn a_record_is_the_time_and_the_whole_line() {
-        let mut out = b"before\n".to_vec();
-        write_record(&mut out, b"a \"quoted\" \\ line\x01", Timestamp(0)).unwrap();
-        assert_eq!(out, b"before\n{\"timestamp\":\"1970-01-01T00:00:00.000000Z\",\"message\":\"a \\\"quoted\\\" \\\\ line\\u0001\"}");
-        assert_eq!(write_record(&mut out, b"\xff", Timestamp(0)), Err(RejectReason::InvalidUtf8));
-        assert!(out.ends_with(b"}"));
+use crate::limits::TEXT_SHAPE_BYTES_MAX;
+pub use escape::write_escaped;
+
+use parts::Parts;
+use pattern::Patterns;
+
+use super::{Fields, RecordMeta, RejectReason, Timestamp};
+
+/// Reads text lines, reusing its buffers: no allocation per line after warm-up.
+#[derive(Debug, Default)]
+pub struct TextReader {
+    patterns: Patterns,
+    parts: Parts,
+}
+
+impl TextReader {
+    /// A reader that tries `patterns` before the usual shapes.
+    pub fn new(patterns: Patterns) -> Self {
+        Self { patterns, parts: Parts::default() }
     }
 
-    proptest! {
-        #[test]
-        fn any_line_is_its_records_message(line in "(.|\n|\u{0}){0,100}") {
-            let mut out = Vec::new();
-            write_record(&mut out, line.as_bytes(), Timestamp(1)).unwrap();
-            let record: serde_json::Value = serde_json::from_slice(&out).unwrap();
-            prop_assert_eq!(record["message"].as_str(), Some(line.as_str()));
+    /// Appends the record of `line`, received at `received`, without a newline; `read` is given what it carries. What is not UTF-8 is rejected, and `out` left
+    /// as it was.
+    pub fn write_record<R>(
+        &mut self,
+        out: &mut Vec<u8>,
+        line: &[u8],
+        received: Timestamp,
+        read: impl FnOnce(RecordMeta<'_>, &dyn Fields) -> R,
+    ) -> Result<R, RejectReason> {
+        let line = simdutf8::basic::from_utf8(line).map_err(|_| RejectReason::InvalidUtf8)?;
+        let Self { patterns, parts } = self;
+        parts.clear(line.len());
+        if line.len() <= TEXT_SHAPE_BYTES_MAX && !patterns.read(line, parts) {
+            shapes::read(line, received, parts);
         }
+        let fields = parts.view(line, patterns);
+        record::write(out, &fields, received);
+        Ok(read(fields.meta(received), &fields))
     }
 }

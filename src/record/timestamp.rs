@@ -1,7 +1,9 @@
 //! Points in time, as records carry them.
 //!
 //! Understood: RFC 3339 (section 5.6) with `T` or a space, a fraction of up to nine digits after `.` or `,`, and `Z`, an offset, or nothing (then UTC); and
-//! Unix epochs in seconds, milliseconds, microseconds or nanoseconds, told apart by their magnitude.
+//! Unix epochs in seconds, milliseconds, microseconds or nanoseconds, told apart by their magnitude; and what else [`forms`] lists.
+
+pub mod forms;
 
 /// Microseconds since 1970-01-01T00:00:00 UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,7 +23,10 @@ impl Timestamp {
             return Some(time);
         }
         if bytes.len() >= 5 && bytes[4] == b'-' {
-            return parse_general(text);
+            return full_form(bytes).or_else(|| parse_general(text));
+        }
+        if let Some(time) = full_form(bytes) {
+            return Some(time);
         }
         text.parse::<i64>().ok().and_then(Self::from_epoch).or_else(|| text.parse::<f64>().ok().and_then(Self::from_epoch_seconds))
     }
@@ -147,6 +152,11 @@ pub(super) fn parse_fraction(fraction: &[u8]) -> Option<i64> {
     let kept = &digits[..digits.len().min(6)];
     number(&digits[kept.len()..])?;
     Some(i64::from(number(kept)? * 10u32.pow(6 - kept.len() as u32)))
+}
+
+/// All of `text` as one of the forms that programs write.
+fn full_form(text: &[u8]) -> Option<Timestamp> {
+    forms::full(text).filter(|found| found.len == text.len()).map(|found| found.time)
 }
 
 fn parse_general(text: &str) -> Option<Timestamp> {

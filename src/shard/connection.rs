@@ -58,7 +58,7 @@ impl Connection {
                 Progress::Full => shard.room().await,
             }
         }
-        shard.publish_appended();
+        shard.publish_taken();
         self.count_miscounted();
         let partial_len = self.framer.partial_len();
         self.intake.taken(partial_len, partial_len == unfinished_len);
@@ -75,7 +75,7 @@ impl Connection {
                 Progress::Full => shard.room().await,
             }
         }
-        shard.publish_appended();
+        shard.publish_taken();
         self.count_miscounted();
         shard.all_written().await;
     }

@@ -3,15 +3,22 @@
 //! No allocation, no clock, no system call per record. A line is appended to the batch first and then scanned where it was received, because simd-json
 //! rewrites its input; what is invalid is rolled back and goes to the rejected stream with its bytes.
 
+use std::net::SocketAddr;
+
 use crate::metrics::services::ServiceCounts;
+use crate::metrics::sources::{SourceCounts, source_name};
 use crate::record::csv::{CsvReader, Header};
 use crate::record::detect::{Format, Reading, Shape, detect};
-use crate::record::framer::{Chunk, Frame, FrameKind, Framer};
+use crate::record::framer::{Chunk, Frame, FrameKind, Framer, PADDING};
 use crate::record::json::{JsonScanner, put_on_one_line};
 use crate::record::rejected::write_rejected;
 use crate::record::relp::Due;
 use crate::record::syslog::SyslogReader;
-use crate::record::{Level, RecordMeta, RejectReason, text};
+use crate::record::tags::add_tags;
+use crate::record::text::TextReader;
+use crate::record::text::pattern::Patterns;
+use crate::record::{Fields, Level, RecordMeta, RejectReason};
+use crate::rules::{Rules, Verdict};
 use crate::store::name::Stream;
 
 use super::lane::{Arrival, Lane, RecordFacts};
@@ -30,6 +37,8 @@ pub enum Progress {
 pub struct Source {
     /// Its address, as it appears in the rejected stream.
     pub peer: String,
+    /// The name under which its lines are counted.
+    pub name: Box<str>,
     /// The columns of its CSV lines.
     csv_header: Header,
 }
@@ -37,7 +46,9 @@ pub struct Source {
 impl Source {
     /// A source that has sent nothing yet and is read as `reading` says.
     pub fn new(peer: String, reading: &Reading) -> Self {
-        Self { peer, csv_header: Header::new(reading.csv_columns.as_ref()) }
+        // A client's port is a new one for each connection.
+        let name = peer.parse().map_or_else(|_| source_name(&peer), |address: SocketAddr| source_name(&address.ip().to_string()));
+        Self { peer, name, csv_header: Header::new(reading.csv_columns.as_ref()) }
     }
 }
 
@@ -47,12 +58,22 @@ pub struct ShardCore {
     scanner: JsonScanner,
     syslog: SyslogReader,
     csv: CsvReader,
+    text: TextReader,
+    /// What was written for a line, to look at its fields; filled only where there are rules.
+    written: Vec<u8>,
     /// Accepted records.
     logs: Lane,
     /// What could not be accepted.
     rejected: Lane,
     /// Accepted records by service.
     pub services: ServiceCounts,
+    /// Filters and tags, and what they did.
+    pub rules: Rules,
+    /// Lines by source.
+    pub sources: SourceCounts,
+    /// Lines that rules left out, since the start and not yet told.
+    filtered: u64,
+    filtered_untold: u64,
 }
 
 impl ShardCore {
@@ -63,37 +84,59 @@ impl ShardCore {
             scanner: JsonScanner::default(),
             syslog: SyslogReader::new(reading.zone.clone()),
             csv: CsvReader::default(),
+            text: TextReader::default(),
+            written: Vec::new(),
             logs,
             rejected,
             services: ServiceCounts::default(),
+            rules: Rules::default(),
+            sources: SourceCounts::default(),
+            filtered: 0,
+            filtered_untold: 0,
         }
+    }
+
+    /// The same core with `rules`, and with own `patterns` for text lines.
+    pub fn with_rules(self, rules: Rules, patterns: Patterns) -> Self {
+        Self { rules, text: TextReader::new(patterns), ..self }
     }
 
     /// Takes the lines of `chunk` until it is used up or a batch is full.
     pub fn take(&mut self, framer: &mut Framer, chunk: &mut Chunk<'_>, arrival: Arrival, source: &mut Source) -> Progress {
-        loop {
+        let before = self.taken_lines();
+        let progress = loop {
             if self.is_full() {
-                return Progress::Full;
+                break Progress::Full;
             }
-            let Some(frame) = framer.next(chunk) else { return Progress::Drained };
+            let Some(frame) = framer.next(chunk) else { break Progress::Drained };
             self.line(frame, arrival, source);
-        }
+        };
+        self.sources.count(&source.name, self.taken_lines() - before);
+        progress
     }
 
     /// Takes what the framer still holds when its peer has closed: a last line without a newline is a line.
     pub fn finish(&mut self, framer: &mut Framer, arrival: Arrival, source: &mut Source) -> Progress {
-        loop {
+        let before = self.taken_lines();
+        let progress = loop {
             if self.is_full() {
-                return Progress::Full;
+                break Progress::Full;
             }
-            let Some(frame) = framer.finish() else { return Progress::Drained };
+            let Some(frame) = framer.finish() else { break Progress::Drained };
             self.line(frame, arrival, source);
-        }
+        };
+        self.sources.count(&source.name, self.taken_lines() - before);
+        progress
     }
 
-    /// Lines taken since the start: records of either stream.
-    pub fn appended_records(&self) -> u64 {
-        self.logs.appended_records() + self.rejected.appended_records()
+    /// Lines taken since the start: records of either stream, and what rules left out.
+    pub fn taken_lines(&self) -> u64 {
+        self.logs.appended_records() + self.rejected.appended_records() + self.filtered
+    }
+
+    /// Lines that rules left out since the last call.
+    pub fn take_filtered(&mut self) -> u64 {
+        std::mem::take(&mut self.filtered_untold)
     }
 
     /// The lane of `stream`.
@@ -117,9 +160,9 @@ impl ShardCore {
         self.logs.is_full() || self.rejected.is_full()
     }
 
-    /// Takes one line, and tells which record of which stream it became; a CSV header is none, and is as safe as the last one. There must be room: see
-    /// [`is_full`](Self::is_full).
-    pub fn line(&mut self, frame: Frame<'_>, arrival: Arrival, source: &mut Source) -> Due {
+    /// Takes one line, and tells which record of which stream it became; none if a rule left it out. A CSV header is no record, and is as safe as the last one.
+    /// There must be room: see [`is_full`](Self::is_full).
+    pub fn line(&mut self, frame: Frame<'_>, arrival: Arrival, source: &mut Source) -> Option<Due> {
         let stream = match frame.kind {
             FrameKind::TooLong => self.reject(frame.line(), RejectReason::LineTooLong, arrival, &source.peer),
             FrameKind::Whole => match detect(self.format, frame.line()) {
@@ -129,79 +172,141 @@ impl ShardCore {
                 Shape::Csv => self.csv(frame.line(), arrival, source),
             },
         };
-        Due { stream: stream as u8, record: self.lane(stream).appended_records() }
+        let Some(stream) = stream else {
+            self.filtered += 1;
+            self.filtered_untold += 1;
+            return None;
+        };
+        Some(Due { stream: stream as u8, record: self.lane(stream).appended_records() })
     }
 
-    fn json(&mut self, mut frame: Frame<'_>, arrival: Arrival, peer: &str) -> Stream {
+    /// None if a rule leaves it out; so are the others.
+    fn json(&mut self, mut frame: Frame<'_>, arrival: Arrival, peer: &str) -> Option<Stream> {
         let mark = self.logs.mark();
         let buffer = self.logs.buffer();
         buffer.extend_from_slice(frame.line());
         buffer.push(b'\n');
         let original = &self.logs.pending(mark)[..frame.line_len()];
-        let services = &mut self.services;
+        let Self { services, rules, .. } = self;
         let len = frame.line_len();
-        let scanned = self.scanner.scan(frame.padded(), len, original, |meta| {
-            services.count(meta.service);
-            facts(&meta, arrival)
+        let scanned = self.scanner.scan_fields(frame.padded(), len, original, |meta, fields| {
+            judge(rules, services, original, &meta, &fields).map(|tags| (facts(&meta, arrival), tags))
         });
         match scanned {
-            Ok(facts) => {
+            Ok(kept) => {
                 if frame.may_hold_newlines {
                     put_on_one_line(&mut self.logs.pending_mut(mark)[..len]);
                 }
-                self.logs.commit(mark, facts, arrival);
-                Stream::Logs
+                self.commit(mark, kept, arrival)
             }
             Err(reason) => {
                 reject(&mut self.rejected, original, reason, arrival, peer);
                 self.logs.roll_back(mark);
-                Stream::Rejected
+                Some(Stream::Rejected)
             }
         }
     }
 
-    fn text(&mut self, line: &[u8], arrival: Arrival, peer: &str) -> Stream {
+    fn text(&mut self, line: &[u8], arrival: Arrival, peer: &str) -> Option<Stream> {
         let mark = self.logs.mark();
-        match text::write_record(self.logs.buffer(), line, arrival.wall) {
-            Ok(meta) => self.written(mark, meta, arrival),
+        let Self { services, rules, .. } = self;
+        let written = self.text.write_record(self.logs.buffer(), line, arrival.wall, |meta, fields| {
+            judge(rules, services, line, &meta, fields).map(|tags| (facts(&meta, arrival), tags))
+        });
+        match written {
+            Ok(kept) => {
+                self.logs.buffer().push(b'\n');
+                self.commit(mark, kept, arrival)
+            }
             Err(reason) => self.reject(line, reason, arrival, peer),
         }
     }
 
-    fn syslog(&mut self, line: &[u8], arrival: Arrival, peer: &str) -> Stream {
-        let mark = self.logs.mark();
-        match self.syslog.write_record(self.logs.buffer(), line, arrival.wall) {
-            Ok(meta) => self.written(mark, meta, arrival),
+    fn syslog(&mut self, line: &[u8], arrival: Arrival, peer: &str) -> Option<Stream> {
+        let Self { syslog, logs, services, rules, scanner, written, .. } = self;
+        let mark = logs.mark();
+        match syslog.write_record(logs.buffer(), line, arrival.wall) {
+            Ok(meta) => {
+                let kept = judge_written(rules, services, line, &meta, scanner, written, logs.pending(mark))
+                    .map(|tags| (facts(&meta, arrival), tags));
+                logs.buffer().push(b'\n');
+                self.commit(mark, kept, arrival)
+            }
             Err(reason) => self.reject(line, reason, arrival, peer),
         }
     }
 
-    fn csv(&mut self, line: &[u8], arrival: Arrival, source: &mut Source) -> Stream {
-        let Self { csv, logs, services, .. } = self;
+    fn csv(&mut self, line: &[u8], arrival: Arrival, source: &mut Source) -> Option<Stream> {
+        let Self { csv, logs, services, rules, scanner, written, .. } = self;
         let mark = logs.mark();
         match csv.write_record(logs.buffer(), line, &mut source.csv_header, arrival.wall) {
-            Ok(Some(meta)) => commit_written(logs, services, mark, &meta, arrival),
-            Ok(None) => Stream::Logs,
+            Ok(Some(meta)) => {
+                let kept = judge_written(rules, services, line, &meta, scanner, written, logs.pending(mark))
+                    .map(|tags| (facts(&meta, arrival), tags));
+                logs.buffer().push(b'\n');
+                self.commit(mark, kept, arrival)
+            }
+            Ok(None) => Some(Stream::Logs),
             Err(reason) => self.reject(line, reason, arrival, &source.peer),
         }
     }
 
-    /// Commits the record that was written from `mark` on.
-    fn written(&mut self, mark: usize, meta: RecordMeta<'_>, arrival: Arrival) -> Stream {
-        commit_written(&mut self.logs, &mut self.services, mark, &meta, arrival)
+    /// Commits the record that was written from `mark` on, with its newline, and its tags; or takes it back.
+    fn commit(&mut self, mark: usize, kept: Option<(RecordFacts, u64)>, arrival: Arrival) -> Option<Stream> {
+        let Some((facts, tags)) = kept else {
+            self.logs.roll_back(mark);
+            return None;
+        };
+        if tags != 0 {
+            let buffer = self.logs.buffer();
+            buffer.pop();
+            add_tags(buffer, mark, self.rules.tags(tags));
+            buffer.push(b'\n');
+        }
+        self.logs.commit(mark, facts, arrival);
+        Some(Stream::Logs)
     }
 
-    fn reject(&mut self, line: &[u8], reason: RejectReason, arrival: Arrival, peer: &str) -> Stream {
+    fn reject(&mut self, line: &[u8], reason: RejectReason, arrival: Arrival, peer: &str) -> Option<Stream> {
         reject(&mut self.rejected, line, reason, arrival, peer);
-        Stream::Rejected
+        Some(Stream::Rejected)
     }
 }
 
-fn commit_written(logs: &mut Lane, services: &mut ServiceCounts, mark: usize, meta: &RecordMeta<'_>, arrival: Arrival) -> Stream {
-    logs.buffer().push(b'\n');
+/// The tags of a record that is kept, which is counted by its service; none if a rule leaves it out. Without rules this costs one look.
+#[inline]
+fn judge(rules: &mut Rules, services: &mut ServiceCounts, line: &[u8], meta: &RecordMeta<'_>, fields: &dyn Fields) -> Option<u64> {
+    let tags = if rules.is_empty() {
+        0
+    } else {
+        match rules.judge(line, fields) {
+            Verdict::Kept(tags) => tags,
+            Verdict::Unmatched | Verdict::Excluded(_) => return None,
+        }
+    };
     services.count(meta.service);
-    logs.commit(mark, facts(meta, arrival), arrival);
-    Stream::Logs
+    Some(tags)
+}
+
+/// Like [`judge`], of a line that became `record`: its fields are read from that, so that rules need to know no format.
+fn judge_written(
+    rules: &mut Rules,
+    services: &mut ServiceCounts,
+    line: &[u8],
+    meta: &RecordMeta<'_>,
+    scanner: &mut JsonScanner,
+    written: &mut Vec<u8>,
+    record: &[u8],
+) -> Option<u64> {
+    if rules.is_empty() {
+        services.count(meta.service);
+        return Some(0);
+    }
+    written.clear();
+    written.extend_from_slice(record);
+    written.resize(record.len() + PADDING, 0);
+    let judged = scanner.scan_fields(written, record.len(), record, |_, fields| judge(rules, services, line, meta, &fields));
+    judged.unwrap_or(Some(0))
 }
 
 fn facts(meta: &RecordMeta<'_>, arrival: Arrival) -> RecordFacts {

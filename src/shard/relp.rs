@@ -156,6 +156,7 @@ impl RelpConnection {
         let shard = self.shard.clone();
         let arrival = shard.clock.arrival();
         let mut is_same_frame = true;
+        let mut lines = 0;
         let mut chunk = received.chunk();
         loop {
             if shard.core.borrow().is_full() {
@@ -179,10 +180,16 @@ impl RelpConnection {
                     self.answering.answers.borrow_mut().push_resent(txnr);
                 }
                 Step::Record => {
-                    let due = shard.core.borrow_mut().line(frame.payload, arrival, &mut self.source);
-                    shard.want(due);
-                    self.lines.stored(due);
-                    self.answering.answers.borrow_mut().push_record(txnr, due);
+                    lines += 1;
+                    match shard.core.borrow_mut().line(frame.payload, arrival, &mut self.source) {
+                        Some(due) => {
+                            shard.want(due);
+                            self.lines.stored(due);
+                            self.answering.answers.borrow_mut().push_record(txnr, due);
+                        }
+                        // A rule left it out: as with what is stored already, there is nothing to wait for but the answers before.
+                        None => self.answering.answers.borrow_mut().push_resent(txnr),
+                    }
                 }
                 Step::Answer(answer) | Step::AnswerAndClose(answer) => {
                     if let Answer::Refused(error) = answer {
@@ -194,7 +201,8 @@ impl RelpConnection {
                 Step::Ignore => {}
             }
         }
-        shard.publish_appended();
+        shard.core.borrow_mut().sources.count(&self.source.name, lines);
+        shard.publish_taken();
         self.answering.asked.notify();
         self.intake.taken(self.framer.partial_len(), is_same_frame);
     }

@@ -29,10 +29,13 @@ pub(super) async fn tick(shard: Rc<Shard>) {
     }
 }
 
-/// Makes latencies and services visible to the control plane. The counters are always visible.
+/// Makes latencies, services, sources and what rules did visible to the control plane. The counters are always visible.
 pub(super) fn publish(shard: &Shard) {
     shard.metrics.received_to_written.publish(&mut shard.latency.borrow_mut());
-    shard.telemetry.services.publish(&mut shard.core.borrow_mut().services);
+    let mut core = shard.core.borrow_mut();
+    shard.telemetry.services.publish(&mut core.services);
+    shard.telemetry.sources.publish(&mut core.sources);
+    shard.telemetry.rules.publish(&mut core.rules);
 }
 
 fn end_aged_segments(shard: &Shard) {

@@ -37,6 +37,21 @@ fn a_session_from_open_to_close() {
 }
 
 #[test]
+fn what_a_rule_leaves_out_is_acknowledged_in_its_turn() {
+    let dir = temp_dir();
+    let daemon = TestDaemon::start(dir.path(), &[&RELP[..], &["--exclude", "n=[02468]$"]].concat());
+    let mut client = Client::open(&daemon);
+    let frames: Vec<Vec<u8>> = (0..200).map(|n| client.frame("syslog", &format!("{{\"n\":\"{n}\"}}"))).collect();
+    client.write(&frames.concat());
+    for txnr in 2..202 {
+        assert_eq!(client.answer(), format!("{txnr} rsp 6 200 OK"));
+    }
+    let ledger = &daemon.stats()["ledger"];
+    assert_eq!((&ledger["received"], &ledger["written"], &ledger["filtered"]), (&200.into(), &100.into(), &100.into()));
+    daemon.stop();
+}
+
+#[test]
 fn frames_may_come_in_any_pieces_and_answers_come_in_order() {
     let dir = temp_dir();
     let daemon = TestDaemon::start(dir.path(), &RELP);

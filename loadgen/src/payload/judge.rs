@@ -1,13 +1,14 @@
 //! Whether a stored line is one that the run made, byte for byte. Pure.
 //!
-//! All of a line is compared but its time slot, which must have a time's shape. A line may have been stored as it was sent, as the `message` of a JSON
-//! object (what a text line becomes), or with `tags` as its last member (what a matching tag adds). A CSV line may have become an object whose members are its columns.
+//! All of a line is compared but its time slot, which must have a time's shape. A line may have been stored as it was sent, as the members of a
+//! JSON object whose `layout` gives it back, or as its `message` (what a text line becomes), or with `tags` as its last member (what a matching tag adds). A CSV line may have become an object whose members are its columns.
 
 use std::borrow::Cow;
 
 use memchr::memmem;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
 
 use super::slots::{ID_BYTES, RUN_BYTES, STAMP_BYTES};
 use super::{Format, LineId, Payload, Stamp};
@@ -27,13 +28,6 @@ pub enum Judgement {
     Header,
     /// It does not name the run.
     Other,
-}
-
-/// What is read of a line that was stored as a message.
-#[derive(Deserialize)]
-struct Wrapped<'a> {
-    #[serde(borrow)]
-    message: Cow<'a, str>,
 }
 
 impl Payload {
@@ -95,8 +89,29 @@ impl Payload {
     }
 }
 
-fn unwrap(line: &[u8]) -> Option<Cow<'_, str>> {
-    (line.first() == Some(&b'{')).then(|| serde_json::from_slice::<Wrapped<'_>>(line).ok()).flatten().map(|wrapped| wrapped.message)
+/// The line that a stored text record was: its message, or, where it has a layout, the layout with the members' values in their places.
+fn unwrap(line: &[u8]) -> Option<String> {
+    let record: Map<String, Value> = (line.first() == Some(&b'{')).then(|| serde_json::from_slice(line).ok()).flatten()?;
+    let Some(layout) = record.get("layout") else { return record.get("message")?.as_str().map(str::to_owned) };
+    let (mut rest, mut inner) = (layout.as_str()?, String::new());
+    while let Some((literal, after)) = rest.split_once('{') {
+        inner += literal;
+        rest = match after.strip_prefix('{') {
+            Some(after) => {
+                inner.push('{');
+                after
+            }
+            None => {
+                let (name, after) = after.split_once('}')?;
+                match record.get(name)? {
+                    Value::String(text) => inner += text,
+                    value => inner += &value.to_string(),
+                }
+                after
+            }
+        };
+    }
+    Some(inner + rest)
 }
 
 /// The CSV line whose columns are the members of a stored object. Any other member but `tags` was never sent.

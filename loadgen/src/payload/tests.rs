@@ -106,6 +106,10 @@ fn stored_forms_are_recognised() {
         let text = String::from_utf8(line.clone()).unwrap();
         let wrapped = serde_json::json!({"timestamp": "2026-11-24T15:00:00.000000Z", "message": text}).to_string();
         assert_eq!(payload.judge(wrapped.as_bytes()), Judgement::Intact(id));
+        let (head, tail) = text.split_at(40);
+        let laid_out = |tail: &str| serde_json::json!({"a": head, "b": tail, "n": 7, "layout": "{a}{b}"}).to_string();
+        assert_eq!(payload.judge(laid_out(tail).as_bytes()), Judgement::Intact(id));
+        assert_ne!(payload.judge(laid_out(&tail.replacen(' ', "  ", 1).replacen(',', ";", 1)).as_bytes()), Judgement::Intact(id));
         if format == Format::Json {
             let tagged = text.replace("\"}", "\",\"tags\":[\"auth\",\"slow\"]}");
             assert_eq!(payload.judge(tagged.as_bytes()), Judgement::Intact(id));

@@ -163,6 +163,7 @@ impl Config {
         let csv_columns = from.one("server.csv_columns", "header", |text| {
             let columns = parse::csv_columns(text)?;
             let is_relp = listen.iter().any(|(protocol, _)| *protocol == Protocol::Relp);
+            // The recognition of resends relies on this too: it takes the same bytes for the same record, which a header would decide anew in each session.
             if format == Format::Csv && is_relp && columns.is_none() {
                 return Err("expected the columns by name: a RELP client that reconnects does not send its first line again".to_owned());
             }

@@ -261,11 +261,11 @@ async fn answer_all(shard: Rc<Shard>, answering: Rc<Answering>, peer_ip: Option<
         if answers.borrow().is_empty() {
             break;
         }
-        // The first answer is that to `open`.
+        // The first answer is that to `open`. A session that has ended already has sent its last line, and need not wait: least of all for itself.
         if std::mem::take(&mut is_first)
             && let Some(peer_ip) = peer_ip
         {
-            shard.former.all_settled(peer_ip).await;
+            or(shard.former.all_settled(peer_ip), asked.wait_until(|| is_ended.get())).await;
         }
         // Only who waits for a record hears of every write and sync.
         shard.progress.wait_until(|| answering.is_due(&shard)).await;

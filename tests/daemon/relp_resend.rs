@@ -5,10 +5,13 @@ use std::fs;
 use std::net::Shutdown;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::harness::{Start, TestDaemon, records, run, temp_dir};
 use crate::relp_client::{Client, RELP};
+
+/// How long an `open` waits at most for sessions of its peer that have ended: always, while a sync is held.
+const SETTLING_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// A daemon whose syncs a test can hold back, so that nothing is acknowledged meanwhile.
 struct Held {
@@ -204,4 +207,38 @@ fn clients_behind_one_address_are_told_apart() {
     }
     let [a, b, c] = of;
     assert_eq!(held.stop(), (once(&[a, b, c, other]), 120));
+}
+
+#[test]
+fn a_session_that_ends_at_once_waits_for_no_other_and_not_for_itself() {
+    let dir = temp_dir();
+    let held = Held::start(dir.path());
+    let fastest = |lines: usize| {
+        let session = || {
+            let mut client = Client::connect(&held.daemon);
+            let mut frames = client.frame("open", "commands=syslog");
+            (0..lines).for_each(|_| frames.extend(client.frame("syslog", "a line")));
+            frames.extend(client.frame("close", ""));
+            let begun = Instant::now();
+            client.write(&frames);
+            assert!(client.answer().starts_with("1 rsp "));
+            client.answered_since(1);
+            begun.elapsed()
+        };
+        (0..5).map(|_| session()).min().unwrap()
+    };
+    assert!(fastest(1) < SETTLING_WAIT_MAX);
+    held.settling(0);
+
+    let mut other = Client::open(&held.daemon);
+    held.hold();
+    other.send(&["it is not safe"]);
+    held.written(6);
+    other.reset();
+    held.settling(1);
+    assert!(fastest(0) < SETTLING_WAIT_MAX);
+    held.settling(1);
+    held.release();
+    held.settling(0);
+    held.stop();
 }

@@ -9,7 +9,7 @@ mod columns;
 
 use std::sync::Arc;
 
-use super::text::write_escaped;
+use super::text::{write_escaped, write_member};
 use super::timestamp::TimeReader;
 use super::{Level, RecordMeta, RejectReason, Timestamp};
 use crate::limits::CSV_COLUMNS_MAX;
@@ -102,14 +102,6 @@ fn write<'a>(out: &mut Vec<u8>, columns: &Columns, fields: &Fields<'a>, times: &
     }
     out.push(b'}');
     RecordMeta { level: parsed, time: time.and_then(|time| times.parse(time)), service }
-}
-
-fn write_member(out: &mut Vec<u8>, name: &str, value: &str) {
-    out.extend_from_slice(b",\"");
-    write_escaped(out, name);
-    out.extend_from_slice(b"\":\"");
-    write_escaped(out, value);
-    out.push(b'"');
 }
 
 /// Splits lines into fields.

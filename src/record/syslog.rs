@@ -15,7 +15,7 @@ use jiff::tz::TimeZone;
 
 use self::clock::{CivilTime, Clock};
 use self::structured::StructuredData;
-use super::text::write_escaped;
+use super::text::write_member;
 use super::timestamp::TimeReader;
 use super::{Level, RecordMeta, RejectReason, Timestamp};
 
@@ -77,16 +77,16 @@ impl SyslogReader {
         let time = self.write_time(out, &message, received);
         out.push(b'"');
         if priority.is_some() {
-            write_member(out, "level", Some(level.name()));
+            write_member(out, "level", level.name());
         }
-        write_member(out, "service", message.app);
-        write_member(out, "message", Some(message.text));
-        write_member(out, "facility", priority.map(Priority::facility));
-        write_member(out, "severity", priority.map(Priority::severity));
-        write_member(out, "host", message.host);
-        write_member(out, "procid", message.procid);
-        write_member(out, "msgid", message.msgid);
-        write_member(out, "sequence", message.sequence);
+        write_some(out, "service", message.app);
+        write_member(out, "message", message.text);
+        write_some(out, "facility", priority.map(Priority::facility));
+        write_some(out, "severity", priority.map(Priority::severity));
+        write_some(out, "host", message.host);
+        write_some(out, "procid", message.procid);
+        write_some(out, "msgid", message.msgid);
+        write_some(out, "sequence", message.sequence);
         if message.has_data {
             out.extend_from_slice(b",\"structured_data\":");
             self.data.write(out, line);
@@ -114,14 +114,11 @@ impl SyslogReader {
     }
 }
 
-/// Appends `,"name":"value"`, if there is one.
-fn write_member(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
-    let Some(value) = value else { return };
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":\"");
-    write_escaped(out, value);
-    out.push(b'"');
+/// Appends the member `name`, if it has a value.
+fn write_some(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
+    if let Some(value) = value {
+        write_member(out, name, value);
+    }
 }
 
 /// What precedes the next space, and what follows it; all of it if there is none.

@@ -21,7 +21,7 @@ mod shapes;
 mod tests;
 
 use crate::limits::TEXT_SHAPE_BYTES_MAX;
-pub use escape::write_escaped;
+pub use escape::{write_escaped, write_member};
 
 use parts::Parts;
 use pattern::Patterns;

@@ -23,6 +23,15 @@ pub fn write_escaped(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(&bytes[copied..]);
 }
 
+/// Appends `,"name":"value"`, a member that follows another.
+pub fn write_member(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.extend_from_slice(b",\"");
+    write_escaped(out, name);
+    out.extend_from_slice(b"\":\"");
+    write_escaped(out, value);
+    out.push(b'"');
+}
+
 const NEEDS_ESCAPE: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;

@@ -1,6 +1,6 @@
 //! The JSON object of a text line.
 
-use super::escape::write_escaped;
+use super::escape::{write_escaped, write_member};
 use super::parts::{Kind, Span, View};
 use crate::record::{Level, Timestamp};
 
@@ -35,14 +35,6 @@ pub(super) fn write(out: &mut Vec<u8>, view: &View<'_>, received: Timestamp) {
     }
     write_layout(out, view);
     out.push(b'}');
-}
-
-fn write_member(out: &mut Vec<u8>, name: &str, value: &str) {
-    out.extend_from_slice(b",\"");
-    write_escaped(out, name);
-    out.extend_from_slice(b"\":\"");
-    write_escaped(out, value);
-    out.push(b'"');
 }
 
 /// A member whose value is JSON as it is, between `quote`s.

@@ -159,23 +159,3 @@ proptest! {
         prop_assert_eq!(rebuild(&read(&line)), line);
     }
 }
-
-/// Writes the golden file anew, with a record behind each of its lines: `cargo test --lib text::tests::bless -- --ignored`; then read the difference.
-#[test]
-#[ignore = "writes the golden file"]
-fn bless() {
-    let text = include_str!("tests/golden.txt");
-    let mut blessed = String::new();
-    let mut lines = text.lines();
-    while let Some(line) = lines.next() {
-        blessed += &format!("{line}\n");
-        if line.is_empty() || line.starts_with("## ") {
-            continue;
-        }
-        let _ = lines.next();
-        let mut out = Vec::new();
-        TextReader::default().write_record(&mut out, line.as_bytes(), RECEIVED, |_, _| ()).unwrap();
-        blessed += &format!("{}\n", String::from_utf8(out).unwrap());
-    }
-    std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/src/record/text/tests/golden.txt"), blessed).unwrap();
-}

@@ -185,7 +185,10 @@ impl Config {
         let compress_threads =
             from.one("store.compress_threads", "auto", |text| parse::count_or_auto(text, cores.len().div_ceil(2).max(2), 1, 256))?;
         let compress_cores = from.one("store.compress_cores", "off", |text| parse::cores(text, cores))?;
-        let (raw_min, raw_auto) = limits::raw_segments(shards, compress_threads);
+        let (raw_min, mut raw_auto) = limits::raw_segments(shards, compress_threads);
+        if compression.is_none() {
+            raw_auto = raw_auto.max(limits::raw_segments_uncompressed(rotate_size));
+        }
         let raw_segments = from.one("store.raw_segments", "auto", |text| parse::count_or_auto(text, raw_auto, raw_min, 100_000))?;
         let ack = from.one("store.ack", "synced", parse::ack)?;
         let sync_interval = from.one("store.sync_interval", "1s", |text| parse::duration(text, Duration::from_millis(10)))?;
@@ -328,6 +331,16 @@ mod tests {
         assert_eq!(config.compression, Some(Codec::Gzip));
         assert_eq!((config.min_free, config.retain.is_set()), (256 << 20, false));
         assert!(config.resolved.iter().all(|setting| setting.source == Source::Default));
+    }
+
+    #[test]
+    fn more_raw_segments_may_wait_where_only_the_disk_is_waited_for() {
+        let raw_segments = |flags: &[&str]| load("", flags).unwrap().raw_segments;
+        assert_eq!(raw_segments(&[]), 24);
+        assert_eq!(raw_segments(&["--compression", "none"]), 102);
+        assert_eq!(raw_segments(&["--compression", "none", "--rotate-size", "4KiB"]), 128);
+        assert_eq!(raw_segments(&["--compression", "none", "--rotate-size", "1GB"]), 24);
+        assert_eq!(raw_segments(&["--compression", "none", "--raw-segments", "9"]), 9);
     }
 
     #[test]

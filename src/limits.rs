@@ -130,6 +130,14 @@ pub fn raw_segments(shards: usize, compress_threads: usize) -> (usize, usize) {
     (2 * shards + 1, 4 * shards + 8 * compress_threads)
 }
 
+/// What `auto` allows at least where nothing is compressed, and segments of up to `rotate_bytes` wait for the disk alone: a burst that the page cache takes faster
+/// than the disk (docs/adr/0012), and not more than a slow disk writes before the drain's deadline.
+pub fn raw_segments_uncompressed(rotate_bytes: u64) -> usize {
+    const BURST_BYTES: u64 = 512_000_000;
+    const SEGMENTS_MAX: u64 = 128;
+    (BURST_BYTES / rotate_bytes).min(SEGMENTS_MAX) as usize
+}
+
 /// RELP frames of one connection that are not answered: as many as a fast sender has under way during one sync, and far beyond what clients allow themselves
 /// (librelp's window is 128). At this, the connection is not read.
 pub const RELP_WINDOW_FRAMES_MAX: usize = 16 * KIB;

@@ -43,6 +43,34 @@ impl Level {
 
     /// Reads a name of any case, a single letter, or a number as text.
     pub fn parse(text: &[u8]) -> Self {
+        Self::parse_usual(text).unwrap_or_else(|| Self::parse_any(text))
+    }
+
+    /// The names that most lines carry, of four and five letters, without a branch that depends on which of them it is.
+    #[inline]
+    fn parse_usual(text: &[u8]) -> Option<Self> {
+        /// Bit 5 tells small letters from capitals; with it set, no other byte becomes a letter.
+        const SMALL: u8 = 0x20;
+        /// By the low five bits of the first letter: the first four letters, the last one, and how many there are.
+        const USUAL: [([u8; 4], u8, usize, Level); 32] = {
+            let mut table = [([0; 4], 0, 0, Level::Unknown); 32];
+            let names = [*b"trace", *b"debug", *b"info\0", *b"warn\0", *b"error", *b"fatal"];
+            let mut at = 0;
+            while at < names.len() {
+                let [a, b, c, d, e] = names[at];
+                let (last, len) = if e == 0 { (d, 4) } else { (e, 5) };
+                table[(a & 31) as usize] = ([a, b, c, d], last, len, Level::ALL[at]);
+                at += 1;
+            }
+            table
+        };
+        let (head, last) = (text.first_chunk::<4>()?, text.last()?);
+        let (usual_head, usual_last, usual_len, level) = USUAL[usize::from(head[0] & 31)];
+        let same = (usual_head == head.map(|byte| byte | SMALL)) & (usual_last == last | SMALL) & (usual_len == text.len());
+        same.then_some(level)
+    }
+
+    fn parse_any(text: &[u8]) -> Self {
         let Some(&first) = text.first() else { return Self::Unknown };
         if first.is_ascii_digit() {
             return std::str::from_utf8(text).ok().and_then(|digits| digits.parse().ok()).map_or(Self::Unknown, Self::from_number);
@@ -115,6 +143,11 @@ mod tests {
             ("crit", Level::Fatal),
             ("0", Level::Fatal),
             ("debugging", Level::Unknown),
+            ("infos", Level::Unknown),
+            ("errorr", Level::Unknown),
+            ("inf\u{f}", Level::Unknown),
+            ("Error", Level::Error),
+            ("traCE", Level::Trace),
             ("99999999999999999999999", Level::Unknown),
             ("", Level::Unknown),
         ];
@@ -123,6 +156,7 @@ mod tests {
         }
         for level in Level::ALL {
             assert_eq!(Level::parse(level.name().as_bytes()), level);
+            assert_eq!(Level::parse_any(level.name().as_bytes()), level);
             assert_eq!(Level::ALL[level as usize], level);
         }
     }

@@ -110,6 +110,33 @@ fn a_client_whose_connection_was_reset_sends_again_and_leaves_no_duplicates() {
 }
 
 #[test]
+fn a_client_that_is_reset_twice_while_it_sends_again_leaves_no_duplicates() {
+    let dir = temp_dir();
+    let held = Held::start(dir.path());
+    let all = messages("a", 0..110);
+    let mut client = Client::open(&held.daemon);
+    client.send(&all[..10]);
+    client.answered_since(1);
+    held.hold();
+    client.send(&all[10..100]);
+    held.written(100);
+    client.reset();
+    held.settling(1);
+    held.release();
+    for sent_again in [&all[10..40], &all[40..60]] {
+        let mut client = Client::open(&held.daemon);
+        client.send(sent_again);
+        client.answered_since(1);
+        client.reset();
+        held.daemon.wait_for("it is closed", |daemon| daemon.stats()["connections"]["open"] == 0);
+    }
+    let mut client = Client::open(&held.daemon);
+    client.send(&all[60..]);
+    client.answered_since(1);
+    assert_eq!(held.stop(), (once(&[all]), 90));
+}
+
+#[test]
 fn a_client_that_has_gone_leaves_one_duplicate_at_most() {
     let dir = temp_dir();
     let held = Held::start(dir.path());

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::Shutdown;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Start, TestDaemon, records, run, temp_dir};
+use crate::harness::{Start, TestDaemon, records, temp_dir};
 use crate::relp_client::{Client, RELP};
 
 /// How long an `open` waits at most for sessions of its peer that have ended: always, while a sync is held.
@@ -22,11 +21,8 @@ struct Held {
 
 impl Held {
     fn start(dir: &Path) -> Self {
-        let (data, hold, library) = (dir.join("data"), dir.join("hold"), dir.join("hold_sync.so"));
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/daemon/hold_sync.c");
-        let built = run(Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).arg("-ldl"));
-        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-        let daemon = Start::in_dir(&data).args(&RELP).env("LD_PRELOAD", &library).env("HOLD_SYNC", &hold).start();
+        let (data, hold) = (dir.join("data"), dir.join("hold"));
+        let daemon = Start::in_dir(&data).args(&RELP).held_by(dir, "HOLD_SYNC", &hold).start();
         Self { daemon, data, hold }
     }
 

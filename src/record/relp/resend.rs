@@ -181,18 +181,19 @@ mod tests {
     #[test]
     fn what_a_broken_session_was_still_to_send_again_is_remembered_behind_what_it_sent() {
         let old = [1, 2, 3, 4, 5];
-        let table: &[(usize, &[LineHash], usize, &[LineHash], &[bool])] = &[
-            (4, &[2, 3], 2, &[2, 3, 4, 5, 6], &[true, true, true, true, false]), // nothing was answered
-            (4, &[2, 3], 1, &[3, 4, 5, 6], &[true, true, true, false]),
-            (4, &[2, 3], 0, &[4, 5, 6], &[true, true, false]),
-            (4, &[2, 3], 0, &[3, 4, 5, 6], &[false, true, true, false]), // it did not read the last answer
-            (4, &[1, 2], 1, &[2, 3, 4, 5], &[true; 4]),                  // nor that in the first session
-            (2, &[1, 2], 2, &[1, 2, 3, 4, 5], &[true, true, false, false, false]), // it broke before 3, which was answered once
-            (2, &[1, 2, 3], 0, &[4, 5, 6], &[true, true, false]),
-            (4, &[2, 9], 2, &[2, 9, 3, 4], &[true, true, false, false]), // it gave up what it had not sent again
-            (4, &[], 0, &[2, 3, 4, 5], &[true; 4]),
+        type Sent<'a> = (&'a [LineHash], usize);
+        let table: &[(usize, Sent<'_>, &[LineHash], &[bool])] = &[
+            (4, (&[2, 3], 2), &[2, 3, 4, 5, 6], &[true, true, true, true, false]), // nothing was answered
+            (4, (&[2, 3], 1), &[3, 4, 5, 6], &[true, true, true, false]),
+            (4, (&[2, 3], 0), &[4, 5, 6], &[true, true, false]),
+            (4, (&[2, 3], 0), &[3, 4, 5, 6], &[false, true, true, false]), // it did not read the last answer
+            (4, (&[1, 2], 1), &[2, 3, 4, 5], &[true; 4]),                  // nor that in the first session
+            (2, (&[1, 2], 2), &[1, 2, 3, 4, 5], &[true, true, false, false, false]), // it broke before 3, which was answered once
+            (2, (&[1, 2, 3], 0), &[4, 5, 6], &[true, true, false]),
+            (4, (&[2, 9], 2), &[2, 9, 3, 4], &[true, true, false, false]), // it gave up what it had not sent again
+            (4, (&[], 0), &[2, 3, 4, 5], &[true; 4]),
         ];
-        for (unanswered, lines, unanswered_again, new, expected) in table {
+        for (unanswered, (lines, unanswered_again), new, expected) in table {
             let memory = session(memory(&old, *unanswered), lines, *unanswered_again).1;
             assert_eq!(suppressed(memory, new), *expected, "{unanswered} unanswered, {lines:?} with {unanswered_again}, then {new:?}");
         }

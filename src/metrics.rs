@@ -21,7 +21,7 @@ use crate::store::pool::{PoolHandle, PoolSnapshot};
 use crate::store::recover::RecoveryReport;
 use crate::store::retention::RetentionStats;
 
-use self::counters::{Ledger, Pause, ShardCounters};
+use self::counters::{Counter, Ledger, Pause, ShardCounters};
 use self::latency::{Latencies, LatencySlot};
 use self::rules::RuleTotals;
 use self::services::ServiceTotals;
@@ -39,6 +39,8 @@ pub struct ShardMetrics {
     pub received_to_written: LatencySlot,
     /// From the same to the sync, of its segment or of its archive, that made it durable.
     pub received_to_synced: LatencySlot,
+    /// For how long it has not run, in milliseconds, if it is stuck: else 0. Written by the thread that watches all shards.
+    pub stuck_ms: Counter,
 }
 
 /// Where the store's numbers come from, once it is open.
@@ -144,6 +146,10 @@ impl Telemetry {
             Phase::Starting => return Some("starting: the data directory is being recovered".to_owned()),
             Phase::Stopping => return Some("stopping: what has been received is being written".to_owned()),
             Phase::Running => {}
+        }
+        let mut stuck = self.shards.iter().map(|shard| shard.stuck_ms.get()).enumerate().filter(|(_, ms)| *ms > 0);
+        if let Some((shard, ms)) = stuck.next() {
+            return Some(format!("stuck: shard {shard} has not run for {} s", ms / 1000));
         }
         let store = self.store.get();
         if let Some(reason) = store.and_then(|store| store.gate.reason()) {

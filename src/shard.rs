@@ -17,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use glommio::net::AcceptedTcpStream;
 
-use crate::limits::{PARTIAL_SHARED_BYTES, RELP_UNREAD_MAX};
+use crate::limits::PARTIAL_SHARED_BYTES;
 use crate::metrics::counters::{Closed, Pause, PauseGuard, ShardCounters};
 use crate::metrics::latency::LatencyRecorder;
 use crate::metrics::{ShardMetrics, Telemetry};
@@ -200,13 +200,6 @@ impl Shard {
         }
         self.counters().connections_opened.add(1);
         self.connections.set(self.connections.get() + 1);
-        // Answers are short, and a client waits for them.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!("{peer}: cannot send answers without delay: {error}");
-        }
-        if let Err(error) = stream.set_write_timeout(Some(RELP_UNREAD_MAX)) {
-            tracing::debug!("{peer}: cannot set the time that answers may be left unread: {error}");
-        }
         match protocol {
             Protocol::Tcp => self.spawn_serving(slot, Connection::new(self.clone(), stream, peer).serve()),
             Protocol::Relp => self.spawn_serving(slot, RelpConnection::new(self.clone(), stream, peer).serve()),

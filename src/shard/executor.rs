@@ -3,7 +3,7 @@
 use std::net;
 use std::os::fd::{FromRawFd, IntoRawFd};
 use std::rc::Rc;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -72,19 +72,23 @@ pub fn start(
         let (telemetry, failures) = (telemetry.clone(), failures.clone());
         let (inboxes, accepting) = (inboxes.clone(), accepting.clone());
         let core = start.core;
-        threads.push(spawn_surely(id, core, move || async move {
-            alarm::arm(format!("shard-{id}"), failures.clone());
-            let resumed = std::array::from_fn(|stream| start.files[stream].len());
-            let shard = Shard::new(id, config, store, balancer, former, telemetry, resumed);
-            for _ in 0..heartbeat::NUDGED_TASKS {
-                glommio::spawn_local(heartbeat::be_nudged(nudged.clone())).detach();
-            }
-            drop(nudged);
-            let listeners = start.listeners.into_iter().map(|(protocol, listener)| (protocol, adopt(listener))).collect();
-            let _ = accepting.send(());
-            drop(accepting);
-            run(shard, listeners, inbox, inboxes, start.files, failures).await;
-        })?);
+        threads.push(spawn_surely(
+            id,
+            move || executor(id, core),
+            move || async move {
+                alarm::arm(format!("shard-{id}"), failures.clone());
+                let resumed = std::array::from_fn(|stream| start.files[stream].len());
+                let shard = Shard::new(id, config, store, balancer, former, telemetry, resumed);
+                for _ in 0..heartbeat::NUDGED_TASKS {
+                    glommio::spawn_local(heartbeat::be_nudged(nudged.clone())).detach();
+                }
+                drop(nudged);
+                let listeners = start.listeners.into_iter().map(|(protocol, listener)| (protocol, adopt(listener))).collect();
+                let _ = accepting.send(());
+                drop(accepting);
+                run(shard, listeners, inbox, inboxes, start.files, failures).await;
+            },
+        )?);
     }
     drop(accepting);
     for _ in 0..threads.len() {
@@ -99,34 +103,69 @@ pub fn start(
 /// the process ends.
 fn spawn_surely<F: Future<Output = ()> + 'static>(
     id: usize,
-    core: Option<usize>,
+    executor: impl Fn() -> LocalExecutorBuilder,
     shard: impl FnOnce() -> F + Send + 'static,
 ) -> anyhow::Result<ExecutorJoinHandle<()>> {
     let shard = Arc::new(Mutex::new(Some(shard)));
-    let (begun, has_begun) = mpsc::channel();
-    let mut threads = Vec::new();
-    for attempt in 0..BEGIN_TRIES {
-        let (shard, begun) = (shard.clone(), begun.clone());
-        let thread = LocalExecutorBuilder::new(core.map_or(Placement::Unbound, Placement::Fixed))
-            .name(&format!("shard-{id}"))
-            .io_memory(EXECUTOR_IO_BYTES)
-            .preempt_timer(PREEMPT)
-            .blocking_thread_pool_placement(PoolPlacement::Unbound(HELPER_THREADS))
-            .spawn(move || async move {
-                let mine = shard.lock().unwrap_or_else(PoisonError::into_inner).take();
-                if let Some(shard) = mine {
-                    let _ = begun.send(attempt);
-                    shard().await;
-                }
-            })
-            .map_err(|error| anyhow::anyhow!("cannot start shard {id}: {error}"))?;
-        threads.push(thread);
-        if let Ok(attempt) = has_begun.recv_timeout(BEGIN_PATIENCE) {
-            return Ok(threads.swap_remove(attempt));
+    let failed = |error| anyhow::anyhow!("cannot start shard {id}: {error}");
+    let mut attempts: Vec<Attempt> = Vec::new();
+    for _ in 0..BEGIN_TRIES {
+        let attempt = attempt(executor(), shard.clone()).map_err(failed)?;
+        let outcome = attempt.has_begun.recv_timeout(BEGIN_PATIENCE);
+        // One of those before may have woken up.
+        if let Some(begun) = attempts.iter().position(|attempt| attempt.has_begun.try_recv().is_ok()) {
+            return Ok(attempts.swap_remove(begun).thread);
+        }
+        match outcome {
+            Ok(()) => return Ok(attempt.thread),
+            Err(RecvTimeoutError::Timeout) => attempts.push(attempt),
+            // It has ended, and not because the shard was taken already.
+            Err(RecvTimeoutError::Disconnected) => {
+                attempt.thread.join().map_err(failed)?;
+                anyhow::bail!("shard {id} ended before it had begun");
+            }
         }
         tracing::info!("shard {id} sleeps although it has not begun: started once more");
     }
     anyhow::bail!("shard {id} does not begin")
+}
+
+/// The executor of one shard.
+fn executor(id: usize, core: Option<usize>) -> LocalExecutorBuilder {
+    LocalExecutorBuilder::new(core.map_or(Placement::Unbound, Placement::Fixed))
+        .name(&format!("shard-{id}"))
+        .io_memory(EXECUTOR_IO_BYTES)
+        .preempt_timer(PREEMPT)
+        .blocking_thread_pool_placement(PoolPlacement::Unbound(HELPER_THREADS))
+}
+
+/// An executor that may begin with a shard.
+struct Attempt {
+    thread: ExecutorJoinHandle<()>,
+    /// Told that it has; disconnected when it ends, or never was.
+    has_begun: mpsc::Receiver<()>,
+}
+
+/// Starts an executor, which runs `shard` unless another one did before.
+fn attempt<F: Future<Output = ()> + 'static>(
+    executor: LocalExecutorBuilder,
+    shard: Arc<Mutex<Option<impl FnOnce() -> F + Send + 'static>>>,
+) -> glommio::Result<Attempt, ()> {
+    let (begun, has_begun) = mpsc::channel();
+    let thread = executor.spawn(move || async move {
+        let mine = {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let mine = shard.take();
+            if mine.is_some() {
+                let _ = begun.send(()); // under the lock: who finds the shard taken finds this sent
+            }
+            mine
+        };
+        if let Some(shard) = mine {
+            shard().await;
+        }
+    })?;
+    Ok(Attempt { thread, has_begun })
 }
 
 /// Hands a listening socket to this thread's executor.
@@ -202,5 +241,27 @@ impl Shards {
             thread.join().map_err(|error| anyhow::anyhow!("a shard ended badly: {error}"))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shard_whose_executor_cannot_be_made_says_why() {
+        // No ring is as deep as that; only the executor's own thread finds out.
+        let executor = || executor(7, None).ring_depth(1 << 20);
+        let error = spawn_surely(7, executor, || std::future::ready(())).expect_err("no executor");
+        let text = error.to_string();
+        assert!(text.starts_with("cannot start shard 7: ") && text.contains("Invalid argument"), "{text}");
+    }
+
+    #[test]
+    fn a_shard_that_has_begun_is_run_to_its_end() {
+        let (told, heard) = mpsc::channel();
+        let shard = move || async move { told.send(()).expect("the test waits") };
+        spawn_surely(0, || executor(0, None), shard).expect("an executor").join().expect("its end");
+        assert_eq!(heard.recv(), Ok(()));
     }
 }

@@ -136,7 +136,7 @@ mod tests {
     fn end(sessions: &Arc<FormerSessions>, peer: IpAddr, line: LineHash) {
         let mut tail = Tail::default();
         tail.push(line);
-        sessions.settling(peer).remember(tail.remember(1).expect("one line"));
+        sessions.settling(peer).remember(tail.remember(1, VecDeque::new()).expect("one line"));
     }
 
     #[test]

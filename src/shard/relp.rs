@@ -3,7 +3,7 @@
 //! Two tasks share the connection: one receives and hands frames to the core, one answers. The answering one alone waits for the peer, so a client that does
 //! not read its answers stops itself and nobody else: it is not received from while answers pile up.
 //!
-//! A line that a session sends again after an earlier one ended unanswered is recognised ([`SessionLines`]), answered, and not taken in. Unanswered is only
+//! A line that a session sends again after an earlier one ended unanswered is recognised (`relp/lines.rs`), answered, and not taken in. Unanswered is only
 //! what was never handed to the kernel.
 
 use std::cell::{Cell, RefCell};
@@ -16,9 +16,9 @@ use futures_lite::io::{ReadHalf, WriteHalf, split};
 use futures_lite::{AsyncWrite, AsyncWriteExt};
 use glommio::net::TcpStream;
 
-use crate::limits::{RECEIVE_BYTES, RELP_ANSWER_BYTES, RELP_FRAME_BYTES_MIN, RELP_ROOM_FRAMES_MIN};
+use crate::limits::{RECEIVE_BYTES, RELP_ANSWER_BYTES, RELP_FRAME_BYTES_MIN, RELP_ROOM_FRAMES_MIN, RELP_UNREAD_MAX};
 use crate::metrics::counters::{Closed, Pause};
-use crate::record::relp::{Answer, Answers, Due, RelpFramer, SERVER_CLOSE, Session, Step};
+use crate::record::relp::{Answers, Due, RelpFramer, SERVER_CLOSE};
 
 use super::Shard;
 use super::core::Source;
@@ -26,9 +26,10 @@ use super::event::Event;
 use super::intake::Intake;
 use super::turn::Received;
 
+mod frames;
 mod lines;
 
-use self::lines::SessionLines;
+use self::frames::Frames;
 
 /// How often a stop looks whether its time is over.
 const STOP_POLL: Duration = Duration::from_millis(50);
@@ -42,12 +43,10 @@ pub(super) struct RelpConnection {
     intake: Intake<ReadHalf<TcpStream>>,
     writer: Option<WriteHalf<TcpStream>>,
     framer: RelpFramer,
-    session: Session,
+    frames: Frames,
     answering: Rc<Answering>,
     /// Its address without the port, if it is known.
     peer_ip: Option<IpAddr>,
-    lines: SessionLines,
-    source: Source,
 }
 
 /// What the two tasks of a connection share.
@@ -72,19 +71,24 @@ impl RelpConnection {
     /// Takes a socket over. `peer` is its address as it appears in the rejected stream.
     pub(super) fn new(shard: Rc<Shard>, stream: TcpStream, peer: String) -> Self {
         let framer = RelpFramer::new(shard.config.line_bytes_max);
+        // Answers are short, and a client waits for them.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!("{peer}: cannot send answers without delay: {error}");
+        }
+        if let Err(error) = stream.set_write_timeout(Some(RELP_UNREAD_MAX)) {
+            tracing::debug!("{peer}: cannot set the time that answers may be left unread: {error}");
+        }
         let peer_ip = stream.peer_addr().ok().map(|address| address.ip().to_canonical());
         let (reader, writer) = split(stream);
         let source = Source::new(peer, &shard.config.reading);
         Self {
             intake: Intake::new(shard.clone(), reader),
             writer: Some(writer),
-            lines: SessionLines::new(shard.clone(), peer_ip),
+            frames: Frames::new(shard.clone(), peer_ip, source),
             shard,
             framer,
-            session: Session::default(),
             answering: Rc::default(),
             peer_ip,
-            source,
         }
     }
 
@@ -94,13 +98,13 @@ impl RelpConnection {
         let answers = glommio::spawn_local(answer_all(self.shard.clone(), self.answering.clone(), self.peer_ip, writer)).detach();
         let closed = self.receive_all().await;
         self.intake.leave();
-        if closed == Closed::ByPeer && !self.session.is_ended() {
+        if closed == Closed::ByPeer && !self.frames.are_over() {
             self.answering.has_hung_up.set(true);
             if let Err(error) = self.framer.finish() {
-                self.shard.counters().relp_errors[error as usize].add(1);
+                self.frames.end_with(error);
             }
         }
-        let settling = self.lines.settling(self.answering.unanswered_lines());
+        let settling = self.frames.settling(self.answering.unanswered_lines());
         self.answering.is_ended.set(true);
         self.shard.flush();
         self.answering.asked.notify();
@@ -118,13 +122,13 @@ impl RelpConnection {
         if let Some(settling) = settling {
             // While answers still go out nothing is certain.
             let unanswered = if is_final { self.answering.unanswered_lines() } else { 0 };
-            self.lines.settle(settling, unanswered).await;
+            self.frames.settle(settling, unanswered).await;
         }
         closed
     }
 
     async fn receive_all(&mut self) -> Closed {
-        while !self.session.is_ended() {
+        while !self.frames.are_over() {
             self.wait_for_room().await;
             if self.answering.is_broken.get() {
                 return Closed::Reset;
@@ -151,58 +155,28 @@ impl RelpConnection {
         }
     }
 
-    /// Hands the received frames to the session and the core.
+    /// Takes the received frames, waiting for the writer where batches are full.
     async fn take(&mut self, mut received: Received) {
-        let shard = self.shard.clone();
-        let arrival = shard.clock.arrival();
+        let arrival = self.shard.clock.arrival();
         let mut is_same_frame = true;
         let mut lines = 0;
         let mut chunk = received.chunk();
         loop {
-            if shard.core.borrow().is_full() {
-                shard.room().await;
+            if self.shard.core.borrow().is_full() {
+                self.shard.room().await;
                 continue;
             }
             let Some(next) = self.framer.next(&mut chunk) else { break };
             is_same_frame = false;
-            let frame = match next {
-                Ok(frame) => frame,
+            match next {
+                Ok(frame) => lines += u64::from(self.frames.take(frame, arrival, &self.answering.answers)),
                 Err(error) => {
-                    self.session.end();
-                    shard.counters().relp_errors[error as usize].add(1);
+                    self.frames.end_with(error);
                     break;
                 }
-            };
-            let txnr = frame.txnr;
-            match self.session.on_frame(&frame) {
-                Step::Record if self.lines.is_resend(&frame.payload) => {
-                    shard.counters().relp_resends_suppressed.add(1);
-                    self.answering.answers.borrow_mut().push_resent(txnr);
-                }
-                Step::Record => {
-                    lines += 1;
-                    match shard.core.borrow_mut().line(frame.payload, arrival, &mut self.source) {
-                        Some(due) => {
-                            shard.want(due);
-                            self.lines.stored(due);
-                            self.answering.answers.borrow_mut().push_record(txnr, due);
-                        }
-                        // A rule left it out: as with what is stored already, there is nothing to wait for but the answers before.
-                        None => self.answering.answers.borrow_mut().push_resent(txnr),
-                    }
-                }
-                Step::Answer(answer) | Step::AnswerAndClose(answer) => {
-                    if let Answer::Refused(error) = answer {
-                        shard.counters().relp_errors[error as usize].add(1);
-                    }
-                    self.answering.answers.borrow_mut().push(txnr, answer);
-                }
-                Step::Close(error) => shard.counters().relp_errors[error as usize].add(1),
-                Step::Ignore => {}
             }
         }
-        shard.core.borrow_mut().sources.count(&self.source.name, lines);
-        shard.publish_taken();
+        self.frames.count_lines(lines);
         self.answering.asked.notify();
         self.intake.taken(self.framer.partial_len(), is_same_frame);
     }

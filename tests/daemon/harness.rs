@@ -62,6 +62,15 @@ impl<'a> Start<'a> {
         self
     }
 
+    /// Calls that `variable` stands for (see `hold.c`) wait while the file `hold` exists. Builds a library in `scratch`.
+    pub fn held_by(self, scratch: &Path, variable: &'static str, hold: &Path) -> Self {
+        let library = scratch.join("hold.so");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/daemon/hold.c");
+        let built = run(Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).arg("-ldl"));
+        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+        self.env("LD_PRELOAD", &library).env(variable, hold)
+    }
+
     /// A warning that contains `text` is part of the test.
     pub fn expect_warning(mut self, text: &'static str) -> Self {
         self.expected_warnings.push(text);

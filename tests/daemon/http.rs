@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::harness::{PATIENCE, TestDaemon, temp_dir};
+use crate::harness::{PATIENCE, Start, TestDaemon, temp_dir};
 
 /// More than the daemon serves at once.
 const CONNECTIONS: usize = 300;
@@ -32,6 +32,26 @@ fn health_readiness_metrics_and_stats_answer() {
         let number = |name: &str| ledger[name].as_u64().unwrap();
         assert_eq!(number("received"), number("written") + number("filtered") + ledger["rejected"]["total"].as_u64().unwrap());
     }
+    daemon.stop();
+}
+
+#[test]
+fn a_shard_that_stands_still_makes_the_daemon_unready_until_it_runs_again() {
+    let dir = temp_dir();
+    let (data, hold) = (dir.path().join("data"), dir.path().join("hold"));
+    let start = Start::in_dir(&data).args(&["--shards", "2"]).held_by(dir.path(), "HOLD_RECEIVE", &hold);
+    let daemon = start.expect_warning("has not run for").start();
+    std::fs::write(&hold, "").unwrap();
+    let mut client = daemon.connect();
+    client.write_all(b"{\"a\":1}\n").unwrap();
+    daemon.wait_for("one is stuck", |daemon| daemon.get("/readyz").0 == 503);
+    let (_, reason) = daemon.get("/readyz");
+    assert!(reason.starts_with("stuck: shard ") && reason.contains(" has not run for "), "{reason}");
+    assert_eq!(daemon.get("/healthz").0, 200);
+    std::fs::remove_file(&hold).unwrap();
+    daemon.wait_for("it runs again", |daemon| daemon.get("/readyz").0 == 200);
+    crate::harness::close(client);
+    assert_eq!(daemon.stats()["ledger"]["written"], 1);
     daemon.stop();
 }
 

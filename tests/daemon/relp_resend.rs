@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::Shutdown;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Start, TestDaemon, records, run, temp_dir};
+use crate::harness::{Start, TestDaemon, records, temp_dir};
 use crate::relp_client::{Client, RELP};
 
 /// How long an `open` waits at most for sessions of its peer that have ended: always, while a sync is held.
@@ -22,11 +21,8 @@ struct Held {
 
 impl Held {
     fn start(dir: &Path) -> Self {
-        let (data, hold, library) = (dir.join("data"), dir.join("hold"), dir.join("hold_sync.so"));
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/daemon/hold_sync.c");
-        let built = run(Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).arg("-ldl"));
-        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-        let daemon = Start::in_dir(&data).args(&RELP).env("LD_PRELOAD", &library).env("HOLD_SYNC", &hold).start();
+        let (data, hold) = (dir.join("data"), dir.join("hold"));
+        let daemon = Start::in_dir(&data).args(&RELP).held_by(dir, "HOLD_SYNC", &hold).start();
         Self { daemon, data, hold }
     }
 
@@ -107,6 +103,33 @@ fn a_client_whose_connection_was_reset_sends_again_and_leaves_no_duplicates() {
     client.send(&all[110..]);
     client.answered_since(1);
     assert_eq!(held.stop(), (once(&[all]), 90 + 10));
+}
+
+#[test]
+fn a_client_that_is_reset_twice_while_it_sends_again_leaves_no_duplicates() {
+    let dir = temp_dir();
+    let held = Held::start(dir.path());
+    let all = messages("a", 0..110);
+    let mut client = Client::open(&held.daemon);
+    client.send(&all[..10]);
+    client.answered_since(1);
+    held.hold();
+    client.send(&all[10..100]);
+    held.written(100);
+    client.reset();
+    held.settling(1);
+    held.release();
+    for sent_again in [&all[10..40], &all[40..60]] {
+        let mut client = Client::open(&held.daemon);
+        client.send(sent_again);
+        client.answered_since(1);
+        client.reset();
+        held.daemon.wait_for("it is closed", |daemon| daemon.stats()["connections"]["open"] == 0);
+    }
+    let mut client = Client::open(&held.daemon);
+    client.send(&all[60..]);
+    client.answered_since(1);
+    assert_eq!(held.stop(), (once(&[all]), 90));
 }
 
 #[test]

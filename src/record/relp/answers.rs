@@ -173,11 +173,6 @@ impl Answers {
         (RELP_WINDOW_FRAMES_MAX - self.outstanding).min(RELP_ANSWER_RUNS_MAX - self.runs.len())
     }
 
-    /// Frames that are not answered.
-    pub fn outstanding(&self) -> usize {
-        self.outstanding
-    }
-
     /// Lines that are not answered.
     pub fn outstanding_lines(&self) -> usize {
         self.outstanding_lines
@@ -263,7 +258,7 @@ mod tests {
         assert_eq!(answers.waits_for(), Some(Due { stream: 0, record: 7 }));
         assert_eq!(released(&mut answers, [7, 0]), "2 rsp 6 200 OK\n");
         assert_eq!(released(&mut answers, [9, 0]), "", "3 is not safe, so neither 4 nor 5 is answered");
-        assert_eq!(answers.outstanding(), 3);
+        assert_eq!(answers.outstanding, 3);
         assert_eq!(released(&mut answers, [9, 1]), "3 rsp 6 200 OK\n4 rsp 6 200 OK\n5 rsp 6 200 OK\n");
         assert!(answers.is_empty());
     }
@@ -275,7 +270,7 @@ mod tests {
         answers.push_resent(3);
         answers.push(4, Answer::Ok);
         answers.push_record(5, Due { stream: 0, record: 1 });
-        assert_eq!((answers.outstanding(), answers.outstanding_lines(), answers.runs.len()), (4, 3, 3));
+        assert_eq!((answers.outstanding, answers.outstanding_lines(), answers.runs.len()), (4, 3, 3));
         assert_eq!(answers.waits_for(), None, "a line that is sent again is safe");
         for (expected, lines) in [("2 rsp 6 200 OK\n", 2), ("3 rsp 6 200 OK\n", 1), ("4 rsp 6 200 OK\n", 1), ("", 1)] {
             let mut out = Vec::new();
@@ -360,9 +355,9 @@ mod tests {
             let (mut safe, mut out) = ([0u64; 2], Vec::new());
             for (stream, ahead) in marks {
                 safe[stream] += ahead;
-                let before = answers.outstanding();
+                let before = answers.outstanding;
                 let count = answers.release(&mut out, |due| due.record <= safe[usize::from(due.stream)]);
-                prop_assert_eq!(before - count, answers.outstanding());
+                prop_assert_eq!(before - count, answers.outstanding);
                 if let Some(due) = answers.waits_for() {
                     prop_assert!(due.record > safe[usize::from(due.stream)], "what is safe is answered");
                 }

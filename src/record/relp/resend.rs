@@ -2,7 +2,8 @@
 //!
 //! A session keeps a hash of each of its last lines ([`Tail`]). When it has ended, the answers that were never handed to the kernel are certain to have
 //! reached nobody, and a client that keeps to the protocol sends their lines again, in their order, as the first of its next session. [`Memory`] is these, and
-//! before them the last that were answered: their answers may have been lost on the way, and then the resend begins among them.
+//! before them the last that were answered: their answers may have been lost on the way, and then the resend begins among them. Behind them stands what the session
+//! itself was still to send again when it broke: its client goes on with that.
 //!
 //! A line is a resend only if all of these hold, else it is a new one, and at worst stands twice:
 //! - the lines of its session, from the first on, are those of one memory, without a gap;
@@ -27,7 +28,7 @@ pub struct Tail {
 #[derive(Debug)]
 pub struct Memory {
     hashes: VecDeque<LineHash>,
-    /// How many of them were answered; not all.
+    /// How many of them, the first, were answered; not all.
     answered: usize,
 }
 
@@ -57,10 +58,20 @@ impl Tail {
         self.hashes.push_back(hash);
     }
 
-    /// What to remember when the last `unanswered` lines were not answered: nothing if there are none, or more than are kept.
-    pub fn remember(self, unanswered: usize) -> Option<Memory> {
-        let answered = self.hashes.len().checked_sub(unanswered)?;
-        (unanswered > 0).then_some(Memory { hashes: self.hashes, answered })
+    /// What to remember of a session whose last `unanswered` lines were not answered, and that was still to send the lines `not_yet` again: nothing if there are none
+    /// of either, or more than are kept.
+    pub fn remember(self, unanswered: usize, not_yet: VecDeque<LineHash>) -> Option<Memory> {
+        let Self { mut hashes } = self;
+        let answered = hashes.len().checked_sub(unanswered)?;
+        if unanswered == 0 && not_yet.is_empty() {
+            return None;
+        }
+        // Where both are too many, answered lines go first, whose answers are likely to have arrived, and then what would be sent last.
+        let forgotten = (hashes.len() + not_yet.len()).saturating_sub(RELP_RESEND_LINES_MAX).min(answered);
+        hashes.drain(..forgotten);
+        let room = RELP_RESEND_LINES_MAX - hashes.len();
+        hashes.extend(not_yet.into_iter().take(room));
+        Some(Memory { hashes, answered: answered - forgotten })
     }
 }
 
@@ -93,6 +104,20 @@ impl Recogniser {
         }
         is_resend
     }
+
+    /// Whether the session has not sent everything again yet that it is certain to.
+    pub fn is_in_midst(&self) -> bool {
+        matches!(self, Self::Following { memory, next } if memory.answered <= *next)
+    }
+
+    /// The lines that the session has not sent again yet: all of them are stored, and none is answered. None while it is among lines that were answered, where
+    /// a gap would follow.
+    pub fn into_not_yet(self) -> VecDeque<LineHash> {
+        match self {
+            Self::Following { mut memory, next } if memory.answered <= next => memory.hashes.split_off(next),
+            Self::Fresh | Self::Following { .. } | Self::Over => VecDeque::new(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -104,14 +129,26 @@ mod tests {
     fn memory(lines: &[LineHash], unanswered: usize) -> Option<Memory> {
         let mut tail = Tail::default();
         lines.iter().for_each(|line| tail.push(*line));
-        tail.remember(unanswered)
+        tail.remember(unanswered, VecDeque::new())
     }
 
     /// Which of the lines of a new session are suppressed.
     fn suppressed(memory: Option<Memory>, lines: &[LineHash]) -> Vec<bool> {
-        let mut recogniser = Recogniser::default();
-        let mut memory = memory.filter(|memory| lines.first().is_some_and(|first| memory.begins(*first).is_some()));
-        lines.iter().map(|line| recogniser.is_resend(*line, || memory.take())).collect()
+        session(memory, lines, 0).0
+    }
+
+    /// Which of the lines of a new session are suppressed, and what is remembered when it breaks with its last `unanswered` lines not answered.
+    fn session(memory: Option<Memory>, lines: &[LineHash], unanswered: usize) -> (Vec<bool>, Option<Memory>) {
+        let (mut recogniser, mut tail) = (Recogniser::default(), Tail::default());
+        // One in which no line is the first that comes stays where it is.
+        let is_claimed = |memory: &Memory| lines.first().is_some_and(|first| memory.begins(*first).is_some());
+        let (mut claimed, left) = if memory.as_ref().is_some_and(is_claimed) { (memory, None) } else { (None, memory) };
+        let is_resend = |line: &LineHash| {
+            tail.push(*line);
+            recogniser.is_resend(*line, || claimed.take())
+        };
+        let suppressed = lines.iter().map(is_resend).collect();
+        (suppressed, tail.remember(unanswered, recogniser.into_not_yet()).or(left))
     }
 
     #[test]
@@ -139,6 +176,49 @@ mod tests {
         let memory = memory(&lines, RELP_RESEND_LINES_MAX).expect("all that are kept");
         assert_eq!((memory.begins(0), memory.begins(1)), (None, Some(0)));
         assert!(memory.hashes.capacity() <= RELP_RESEND_LINES_MAX, "what the memory budget counts");
+    }
+
+    #[test]
+    fn what_a_broken_session_was_still_to_send_again_is_remembered_behind_what_it_sent() {
+        let old = [1, 2, 3, 4, 5];
+        type Sent<'a> = (&'a [LineHash], usize);
+        let table: &[(usize, Sent<'_>, &[LineHash], &[bool])] = &[
+            (4, (&[2, 3], 2), &[2, 3, 4, 5, 6], &[true, true, true, true, false]), // nothing was answered
+            (4, (&[2, 3], 1), &[3, 4, 5, 6], &[true, true, true, false]),
+            (4, (&[2, 3], 0), &[4, 5, 6], &[true, true, false]),
+            (4, (&[2, 3], 0), &[3, 4, 5, 6], &[false, true, true, false]), // it did not read the last answer
+            (4, (&[1, 2], 1), &[2, 3, 4, 5], &[true; 4]),                  // nor that in the first session
+            (2, (&[1, 2], 2), &[1, 2, 3, 4, 5], &[true, true, false, false, false]), // it broke before 3, which was answered once
+            (2, (&[1, 2, 3], 0), &[4, 5, 6], &[true, true, false]),
+            (4, (&[2, 9], 2), &[2, 9, 3, 4], &[true, true, false, false]), // it gave up what it had not sent again
+            (4, (&[], 0), &[2, 3, 4, 5], &[true; 4]),
+        ];
+        for (unanswered, (lines, unanswered_again), new, expected) in table {
+            let memory = session(memory(&old, *unanswered), lines, *unanswered_again).1;
+            assert_eq!(suppressed(memory, new), *expected, "{unanswered} unanswered, {lines:?} with {unanswered_again}, then {new:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_of_two_sessions_is_bounded_together() {
+        let lines: Vec<LineHash> = (0..RELP_RESEND_LINES_MAX as u64).collect();
+        let table = [(10, 0), (10, 3), (RELP_RESEND_LINES_MAX, 20), (RELP_RESEND_LINES_MAX, RELP_RESEND_LINES_MAX)];
+        for (sent, not_yet) in table {
+            for answered in [0, 5, sent] {
+                let (mut tail, rest) = (Tail::default(), VecDeque::from_iter(10_000..10_000 + not_yet as u64));
+                lines[..sent].iter().for_each(|line| tail.push(*line));
+                let memory = tail.remember(sent - answered, rest);
+                let Some(memory) = memory else {
+                    assert_eq!((sent - answered, not_yet), (0, 0));
+                    continue;
+                };
+                assert_eq!(memory.hashes.len(), (sent + not_yet).min(RELP_RESEND_LINES_MAX));
+                assert!(memory.hashes.capacity() <= RELP_RESEND_LINES_MAX);
+                let unanswered: Vec<LineHash> = memory.hashes.range(memory.answered..).copied().collect();
+                let all: Vec<LineHash> = lines[answered..sent].iter().copied().chain(10_000..10_000 + not_yet as u64).collect();
+                assert_eq!(unanswered, all[..all.len().min(RELP_RESEND_LINES_MAX)], "{sent} sent, {answered} answered, {not_yet} not yet");
+            }
+        }
     }
 
     fn times(lines: &[LineHash], line: LineHash) -> usize {
@@ -171,6 +251,39 @@ mod tests {
             let sent: Vec<LineHash> = (begins..len + new).collect();
             let expected: Vec<bool> = sent.iter().map(|line| (answered..len).contains(line)).collect();
             prop_assert_eq!(suppressed(memory(&old, (len - answered) as usize), &sent), expected);
+        }
+
+        /// The same over a second break, wherever it comes: the client goes on with what it was to send.
+        #[test]
+        fn a_session_that_breaks_while_it_sends_again_makes_no_difference(
+            old in prop::collection::vec(0..3u64, 1..20),
+            new in prop::collection::vec(0..3u64, 0..20),
+            answered in (0..20usize, 0..20usize),
+            unread in (0..20usize, 0..20usize),
+            sent in 0..40usize,
+            is_distinct: bool,
+        ) {
+            let old: Vec<LineHash> = if is_distinct { (100..100 + old.len() as u64).collect() } else { old };
+            let new: Vec<LineHash> = if is_distinct { (200..200 + new.len() as u64).collect() } else { new };
+            let first = answered.0.min(old.len());
+            let again = first - unread.0.min(first);
+            let second: Vec<LineHash> = old[again..].iter().chain(&new).copied().collect();
+            let sent = sent.min(second.len());
+            let answered_again = answered.1.min(sent);
+            let (gone, memory) = session(memory(&old, old.len() - first), &second[..sent], sent - answered_again);
+            let begins = answered_again - unread.1.min(answered_again);
+            let third = &second[begins..];
+            let gone_again = suppressed(memory, third);
+            let stored_before = |at: usize| at < sent || at < old.len() - again;
+            for (at, is_gone) in gone_again.iter().enumerate() {
+                prop_assert!(!is_gone || stored_before(begins + at), "line {} of {:?}", at, third);
+            }
+            prop_assert!(gone.iter().enumerate().all(|(at, is_gone)| !is_gone || at < old.len() - again));
+            if is_distinct && (sent == 0 || first - again <= sent) {
+                let is_certain = |at: usize| if at < sent { answered_again <= at } else { first - again <= at && at < old.len() - again };
+                let expected: Vec<bool> = (begins..second.len()).map(is_certain).collect();
+                prop_assert_eq!(gone_again, expected);
+            }
         }
 
         /// Another client of the same peer may send what looks like a resend: no text is lost, if the one that the memory is of sends it again too.

@@ -47,16 +47,17 @@ impl SessionLines {
         self.last[usize::from(due.stream)] = due.record;
     }
 
-    /// The session has ended: a client that comes back waits until this is settled, if lines are unanswered.
+    /// The session has ended: a client that comes back waits until this is settled, if lines are unanswered, or not sent again yet.
     pub(super) fn settling(&self, unanswered: usize) -> Option<Settling> {
-        let peer = self.peer.filter(|_| unanswered > 0)?;
+        let peer = self.peer.filter(|_| unanswered > 0 || self.recogniser.is_in_midst())?;
         self.shard.counters().relp_settling.add(1);
         Some(self.shard.former.settling(peer))
     }
 
     /// The last `unanswered` lines were not answered, and nothing more will be: remembers them when they are safe.
     pub(super) async fn settle(&mut self, settling: Settling, unanswered: usize) {
-        if let Some(memory) = std::mem::take(&mut self.tail).remember(unanswered) {
+        let not_yet = std::mem::take(&mut self.recogniser).into_not_yet();
+        if let Some(memory) = std::mem::take(&mut self.tail).remember(unanswered, not_yet) {
             let dues = Stream::ALL.map(|stream| Due { stream: stream as u8, record: self.last[stream as usize] });
             self.shard.progress.wait_until(|| dues.iter().all(|due| self.shard.is_safe(*due))).await;
             settling.remember(memory);

@@ -43,6 +43,13 @@ impl Stamp {
     }
 }
 
+/// Appends what stands before a message in an RFC 5424 line (section 6.2): local0.info, without structured data.
+pub fn syslog_header(out: &mut Vec<u8>, stamp: &Stamp) {
+    out.extend_from_slice(b"<134>1 ");
+    out.extend_from_slice(&stamp.0);
+    out.extend_from_slice(b"Z web-01 shop 4711 - - ");
+}
+
 /// Which line of a run a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LineId {

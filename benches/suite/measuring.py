@@ -40,7 +40,7 @@ def measure_once(scenario, system, tools, scratch, seconds, rate_max):
             run["status"] = "INVALID: the generator was late"
         done_s = sent["seconds"] + max(0.0, child.settle() - ended)
         stats = statistics_of(start.http) if start.http else None
-        cpu_s = child.stop()
+        cpu_s = child.stop(ask=not start.ends_itself)
         if system.name == "bare shape" and re.search(r"\[0,|, 0\]", processes.tail(child.stdout)):
             run["status"] = "uneven shards"
         run.update(figures(sent, done_s, cpu_s, child.rss_kb, stats))

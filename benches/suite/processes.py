@@ -82,10 +82,10 @@ class Child:
                 raise Failed(f"{self.name} is still busy {seconds} s after the last line")
         return time.monotonic()
 
-    def stop(self, seconds=60):
-        """Asks it to end and waits. Returns its CPU time in seconds."""
+    def stop(self, ask=True, seconds=60):
+        """Asks it to end, unless it does so by itself, and waits. Returns its CPU time in seconds."""
         self.note_memory()
-        if not self.has_ended():
+        if ask and not self.has_ended():
             os.kill(self.pid, signal.SIGTERM)
         until = time.monotonic() + seconds
         while not self.has_ended():

@@ -16,6 +16,7 @@ class Start:
     env: dict
     durability: str
     http: int | None = None
+    ends_itself: bool = False
 
 
 def missing(system):
@@ -32,10 +33,10 @@ def start(system, load, tools, directory, port, http):
     if system.name == "logboom":
         return logboom(system, load, tools, directory, port, http)
     if system.name == "bare shape":
-        return Start([tools["bare_shape"], str(port), system.compression, str(directory)], {}, UNSYNCED)
+        return Start([tools["bare_shape"], str(port), system.compression, str(directory)], {}, UNSYNCED, ends_itself=True)
     if system.name.startswith("plain threads"):
         message = system.name.rsplit(" ", 1)[1]
-        return Start([tools["plain_threads"], str(port), system.compression, str(directory), message], {}, UNSYNCED)
+        return Start([tools["plain_threads"], str(port), system.compression, str(directory), message], {}, UNSYNCED, ends_itself=True)
     if system.name == "rsyslog":
         return rsyslog(system, directory, port)
     if system.name == "syslog-ng":

@@ -105,6 +105,13 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_syslog_header_is_as_rfc_5424_wants_it() {
+        let mut out = Vec::new();
+        syslog_header(&mut out, &Stamp::at(0));
+        assert_eq!(out, b"<134>1 1970-01-01T00:00:00.000Z web-01 shop 4711 - - ");
+    }
+
     proptest! {
         #[test]
         fn an_identity_comes_back(client in 0..CLIENTS_MAX, seq in 0..LINES_MAX) {

@@ -45,6 +45,8 @@ def main():
     place = scratch.Scratch(args.dir)
     try:
         results = {"about": about, **measure(args, chosen, tools, place, seconds)}
+    except KeyboardInterrupt:
+        sys.exit(130)
     finally:
         processes.kill_all()
         place.remove()

@@ -12,7 +12,7 @@ from pathlib import Path
 from . import bounds, build, figures, machine, measuring, processes, report, scenarios, scratch, systems
 
 ROOT = systems.ROOT
-SECONDS = {"quick": 1.2, "full": 2.0}
+SECONDS = {"quick": 1.2, "full": 1.5}
 FULL_ROUNDS = 3
 
 
@@ -21,8 +21,9 @@ def arguments():
     parser.add_argument("--quick", action="store_true", help="the main scenarios, under 3 minutes; all take under 20")
     parser.add_argument("--only", nargs="+", default=[], metavar="SCENARIO", help="only scenarios whose name begins so; bounds measures the parts alone")
     parser.add_argument("--rounds", type=int, help="runs of each system in each scenario [default: 3; --quick: 3 of the first, 1 of others]")
+    parser.add_argument("--seconds", type=float, help=f"how long each run is loaded [default: {SECONDS['full']}; --quick: {SECONDS['quick']}]")
     parser.add_argument("--dir", default=str(ROOT / "target" / "bench"), help="where the programs write, on the disk that is to be measured [default: target/bench]")
-    parser.add_argument("--results", default=str(ROOT / "benches" / "results"), help="where the results go")
+    parser.add_argument("--results", help="where the results go [default: benches/results, and the tables also into docs/PERFORMANCE.md]")
     parser.add_argument("--list", action="store_true", help="show the scenarios and end")
     return parser.parse_args()
 
@@ -39,7 +40,7 @@ def main():
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     tools = build.build(ROOT)
-    seconds = SECONDS["quick" if args.quick else "full"]
+    seconds = args.seconds or SECONDS["quick" if args.quick else "full"]
     about = machine.about(ROOT, Path(args.dir).parent, args.quick, seconds)
     begun = time.monotonic()
     place = scratch.Scratch(args.dir)
@@ -112,15 +113,16 @@ def write(args, results):
     text = report.markdown(results)
     kind = "only" if args.only else "quick" if args.quick else "full"
     name = f"{results['about']['date'][:10]}-{machine.slug(results['about'])}-{kind}"
-    folder = Path(args.results)
+    folder = Path(args.results or ROOT / "benches" / "results")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
     (folder / f"{name}.md").write_text(text)
     print(text)
-    page = ROOT / "docs" / "PERFORMANCE.md"
-    if not args.only:
+    say(f"wrote {folder / name}.json and .md")
+    if not args.only and not args.results:
+        page = ROOT / "docs" / "PERFORMANCE.md"
         page.write_text(report.between_markers(page.read_text(), text))
-    say(f"wrote {folder / name}.json and .md" + ("" if args.only else ", and the table in docs/PERFORMANCE.md"))
+        say(f"wrote the tables in {page}")
 
 
 main()

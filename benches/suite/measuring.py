@@ -80,7 +80,7 @@ def load(scenario, tools, directory, port, seconds, rate_max):
         sender.kill()
     (directory / "loadgen.err").write_bytes(sender.stderr.read_bytes())
     text = sender.stdout.read_text()
-    return (json.loads(text) if text else None), sender._process.returncode
+    return (json.loads(text) if text else None), sender.exit_code
 
 
 def make(path):

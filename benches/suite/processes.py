@@ -46,6 +46,10 @@ class Child:
                 _running.discard(self)
         return self.usage is not None
 
+    @property
+    def exit_code(self):
+        return self._process.returncode
+
     def cpu_s(self):
         """CPU time of all its threads so far. None once it has ended."""
         try:

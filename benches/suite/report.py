@@ -21,7 +21,7 @@ def markdown(results):
         "",
     ]
     for scenario in results["scenarios"]:
-        lines += [f"**{scenario['title']}** (`{scenario['name']}`)" + offered(scenario), "", HEAD]
+        lines += [f"**{scenario['title']}** (`{scenario['name']}`)" + sizes(scenario) + offered(scenario), "", HEAD]
         lines += [table_row(row) for row in scenario["rows"]]
         lines.append("")
     if results.get("bounds"):
@@ -29,6 +29,12 @@ def markdown(results):
     if results.get("not_run"):
         lines += ["Not run: " + "; ".join(results["not_run"]) + ".", ""]
     return "\n".join(lines)
+
+
+def sizes(scenario):
+    """Bytes per line, newline included, as they were sent."""
+    bytes_ = next((row["line_bytes"]["median"] for row in scenario["rows"] if row["line_bytes"]), None)
+    return f", {bytes_:.0f} bytes per line" if bytes_ else ""
 
 
 def offered(scenario):

@@ -56,7 +56,7 @@ SYSLOG_NG = System("syslog-ng", "none")
 OURS = tuple(LOGBOOM.values())
 PEERS = (RSYSLOG["none"], SYSLOG_NG)
 EVERYONE = OURS + tuple(BARE.values()) + tuple(PLAIN_LINE.values()) + tuple(PLAIN_READ.values()) + tuple(RSYSLOG.values()) + (RSYSLOG_ONE_WORKER, SYSLOG_NG)
-QUICK = OURS + (BARE["none"], BARE["gzip"], PLAIN_LINE["gzip"], PLAIN_READ["gzip"], RSYSLOG["none"], RSYSLOG_ONE_WORKER, SYSLOG_NG)
+MAIN = OURS + (BARE["none"], BARE["gzip"], PLAIN_LINE["gzip"], PLAIN_READ["gzip"], RSYSLOG["none"], RSYSLOG_ONE_WORKER, SYSLOG_NG)
 
 TEN_TAGS = tuple(
     flag
@@ -86,8 +86,8 @@ def latency_at(percent):
 
 
 SCENARIOS = (
-    Scenario("connections-2", "JSON, 2 connections", Load(2), EVERYONE, quick=QUICK, quick_rounds=3),
-    Scenario("connections-64", "JSON, 64 connections", Load(64), EVERYONE, quick=(LOGBOOM["gzip"], LOGBOOM["none"])),
+    Scenario("connections-2", "JSON, 2 connections", Load(2), EVERYONE, quick=MAIN, quick_rounds=3),
+    Scenario("connections-64", "JSON, 64 connections", Load(64), MAIN, quick=(LOGBOOM["gzip"], LOGBOOM["none"])),
     Scenario("connections-1", "JSON, 1 connection", Load(1), OURS + PEERS),
     Scenario("connections-1000", "JSON, 1,000 connections", Load(1000), OURS + PEERS),
     Scenario("lines-100", "JSON lines of 100 bytes, 2 connections", Load(2, line_bytes=100), OURS + PEERS),

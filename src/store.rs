@@ -22,4 +22,5 @@ pub mod pool;
 pub mod recover;
 pub mod retention;
 pub mod segment;
+pub mod unread;
 pub mod utc;

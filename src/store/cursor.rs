@@ -302,6 +302,10 @@ impl Cursor {
             raw.id = self.listing.get(shard, seq).map(|sealed| sealed.id);
         }
         let Some(id) = raw.id else { return Ok(false) };
+        // Some file systems keep a file that is held open under another name.
+        if self.store.disk.len(&id.sealed_name().in_dir(&self.store.dir)).is_err_and(|error| error.is_not_found()) {
+            return Ok(true);
+        }
         let table = source::table(&self.store.disk, &self.store.dir, id)?;
         Ok(table.is_some_and(|table| table.codec.is_none() && table.archive_bytes() == len))
     }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::limits;
+use crate::outputs::{self, Target};
 use crate::record::Protocol;
 use crate::record::detect::{Format, Reading};
 use crate::record::text::pattern::Patterns;
@@ -134,6 +135,10 @@ pub struct Config {
     pub sync_interval: Duration,
     /// What may be kept.
     pub retain: RetainLimits,
+    /// Whether what outputs have not read stays, whatever `retain` says.
+    pub retain_unread: bool,
+    /// Outputs beside the segments.
+    pub outputs: Vec<Target>,
     /// Intake pauses when fewer bytes are free; 0 if it does not.
     pub min_free: u64,
     /// Filters and tags, compiled.
@@ -195,7 +200,9 @@ impl Config {
         let bytes_max =
             from.one("store.retain_size", "off", |text| parse::size_or_off(text, limits::RETAIN_BYTES_MIN, limits::MIN_FREE_BYTES_MAX))?;
         let age_max = from.one("store.retain_age", "off", |text| parse::duration_or_off(text, Duration::from_secs(1)))?;
+        let retain_unread = from.one("store.retain_unread", "keep", parse::keep_or_delete)?;
         let min_free = from.one("store.min_free", "256MiB", |text| parse::size_or_off(text, 0, limits::MIN_FREE_BYTES_MAX))?;
+        let outputs = from.outputs(&data_dir)?;
         let filters = from.some("rules.filter", Matcher::parse)?;
         let excludes = from.some("rules.exclude", Matcher::parse)?;
         let tags = from.some("rules.tag", TagRule::parse)?;
@@ -226,6 +233,8 @@ impl Config {
             ack,
             sync_interval,
             retain: RetainLimits { bytes_max, age_max },
+            retain_unread,
+            outputs,
             min_free: min_free.unwrap_or(0),
             resolved: from.resolved,
         })
@@ -279,6 +288,17 @@ impl Resolver<'_> {
 
     fn refused(&self, place: &str, expected: String) -> ConfigError {
         ConfigError::Value { place: place.to_owned(), value: String::new(), expected }
+    }
+
+    /// The outputs, none of which takes a file of another or of the store.
+    fn outputs(&mut self, data_dir: &Path) -> Result<Vec<Target>, ConfigError> {
+        let outputs = self.some("output.output", str::parse::<Target>)?;
+        for (at, output) in outputs.iter().enumerate() {
+            if let Some(expected) = outputs::clash(output, &outputs[..at], data_dir) {
+                return Err(ConfigError::Value { place: "--output".to_owned(), value: output.to_string(), expected });
+            }
+        }
+        Ok(outputs)
     }
 
     /// The file's `[[pattern]]` tables, compiled.
@@ -356,6 +376,14 @@ mod tests {
     }
 
     #[test]
+    fn outputs_are_typed_as_flags_or_tables() {
+        let toml = "[[output]]\ntype = 'csv'\npath = 'x.csv'\n[[output]]\ntype = 'sqlite'\npath = 'x.db'\n";
+        let names = |flags: &[&str]| load(toml, flags).unwrap().outputs.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(names(&[]), ["csv:x.csv", "sqlite:x.db"]);
+        assert_eq!(names(&["--output", "sqlite:y.db"]), ["sqlite:y.db"]);
+    }
+
+    #[test]
     fn errors_say_what_where_and_what_is_allowed() {
         let table: &[(&str, &[&str], &[&str])] = &[
             ("[store]\nrotate_sise = '5MB'\n", &[], &["logboom.toml:2:1", "rotate_sise"]),
@@ -375,6 +403,12 @@ mod tests {
             ("[rules]\nexclude = ['ok', '*']\n", &[], &["rules.exclude in", "at character 1"]),
             ("[[pattern]]\nname = 'pump'\nregex = '(?<unit>['\n", &[], &["pattern \"pump\" in", "logboom.toml", "at character 9"]),
             ("[[pattern]]\nregex = '(?<unit>.)'\n", &[], &["logboom.toml:", "name"]),
+            ("", &["--output", "parquet:x"], &["--output", "parquet:x", "csv:PATH"]),
+            ("", &["--output", "csv:x", "--output", "sqlite:./x"], &["--output", "sqlite:./x", "csv:x as well"]),
+            ("", &["--output", "csv:data/logs.jsonl"], &["--output", "csv:data/logs.jsonl", "the store's own"]),
+            ("[[output]]\ntype = 'csv'\n", &[], &["logboom.toml:1:", "path"]),
+            ("[[output]]\ntype = 'x'\npath = 'y'\n", &[], &["output.output in", "x:y", "csv:PATH"]),
+            ("", &["--retain-unread", "no"], &["--retain-unread", "keep or delete"]),
             ("", &["--idle-timeout", "soon"], &["--idle-timeout", "soon", "off"]),
         ];
         for (toml, flags, words) in table {

@@ -7,6 +7,7 @@
 //! - [`rules`]: filters and tags; pure
 //! - [`store`]: segments from their opening to their archive, and the recovery of a data directory
 //! - [`metrics`]: what is counted, and how it is shown
+//! - [`outputs`]: CSV and SQLite, which follow the store
 //! - [`config`]: what the user typed, and what it means
 //! - [`host`]: the machine: preflight, cores, directory lock, signals, service manager
 //! - [`shard`]: the data plane; the only place that knows the asynchronous runtime
@@ -19,6 +20,7 @@ pub mod host;
 pub mod http;
 pub mod limits;
 pub mod metrics;
+pub mod outputs;
 pub mod record;
 pub mod rules;
 pub mod shard;

@@ -200,6 +200,19 @@ pub const RETENTION_TIME_SHARE: u32 = 20;
 /// While space ends and deleting helps, a fourth of the time: else intake pauses.
 pub const RETENTION_TIME_SHARE_MAX: u32 = 4;
 
+/// How often an output looks for more when it has read everything. It costs a few loads per shard.
+pub const OUTPUT_POLL: Duration = Duration::from_millis(100);
+/// What an output reads of the store before it makes it durable: enough to amortize its syncs, little enough to do again after a crash.
+pub const OUTPUT_COMMIT_BYTES: u64 = 8 * MIB as u64;
+/// And after this time at the latest, where it is slow.
+pub const OUTPUT_COMMIT_INTERVAL: Duration = Duration::from_secs(1);
+/// What a CSV file is written in.
+pub const OUTPUT_BUFFER_BYTES: usize = 256 * KIB;
+/// How long an output waits after a failure, at first and at most.
+pub const OUTPUT_RETRY_MIN: Duration = Duration::from_millis(500);
+/// See [`OUTPUT_RETRY_MIN`].
+pub const OUTPUT_RETRY_MAX: Duration = Duration::from_secs(15);
+
 const _: () = assert!(RECEIVE_BYTES <= BATCH_BYTES);
 const _: () = assert!(PARTIAL_SMALL_BYTES < RECEIVE_BYTES);
 const _: () = assert!(LINE_MAX_BYTES_MAX < u32::MAX as usize);

@@ -4,6 +4,7 @@
 
 pub mod counters;
 pub mod latency;
+pub mod outputs;
 pub mod prometheus;
 pub mod rules;
 pub mod services;
@@ -23,6 +24,7 @@ use crate::store::retention::RetentionStats;
 
 use self::counters::{Counter, Ledger, Pause, ShardCounters};
 use self::latency::{Latencies, LatencySlot};
+use self::outputs::OutputStats;
 use self::rules::RuleTotals;
 use self::services::ServiceTotals;
 use self::sources::SourceTotals;
@@ -106,6 +108,7 @@ pub struct Telemetry {
     /// What rules did, all shards together.
     pub rules: RuleTotals,
     store: OnceLock<StoreSource>,
+    outputs: OnceLock<Vec<Arc<OutputStats>>>,
     disk_use: Mutex<Option<(Instant, DiskUse)>>,
 }
 
@@ -121,6 +124,7 @@ impl Telemetry {
             sources: SourceTotals::default(),
             rules: RuleTotals::default(),
             store: OnceLock::new(),
+            outputs: OnceLock::new(),
             disk_use: Mutex::default(),
         })
     }
@@ -128,6 +132,16 @@ impl Telemetry {
     /// Tells where the store's numbers come from. Once.
     pub fn store_opened(&self, source: StoreSource) {
         assert!(self.store.set(source).is_ok(), "the store opens once");
+    }
+
+    /// Tells which outputs there are. Once.
+    pub fn outputs_known(&self, outputs: Vec<Arc<OutputStats>>) {
+        assert!(self.outputs.set(outputs).is_ok(), "outputs are known once");
+    }
+
+    /// The outputs' numbers.
+    pub fn outputs(&self) -> &[Arc<OutputStats>] {
+        self.outputs.get().map_or(&[], Vec::as_slice)
     }
 
     /// Seconds since the start.

@@ -4,17 +4,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may use, besides itself. In the order of `lib.rs`.
-const LAYERS: [(&str, &[&str]); 10] = [
+const LAYERS: [(&str, &[&str]); 11] = [
     ("limits", &[]),
     ("record", &["limits"]),
     ("rules", &["limits", "record"]),
     ("store", &["limits", "record"]),
     ("metrics", &["limits", "record", "rules", "store"]),
-    ("config", &["limits", "record", "rules", "store"]),
+    ("outputs", &["limits", "record", "store", "metrics"]),
+    ("config", &["limits", "record", "rules", "store", "outputs"]),
     ("host", &["limits", "store"]),
     ("shard", &["limits", "record", "rules", "store", "metrics"]),
     ("http", &["limits", "record", "store", "metrics"]),
-    ("cli", &["limits", "record", "store", "metrics", "config", "host", "shard", "http"]),
+    ("cli", &["limits", "record", "store", "metrics", "outputs", "config", "host", "shard", "http"]),
 ];
 
 /// Files that may hold `unsafe`, each for one reason.

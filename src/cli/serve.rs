@@ -1,7 +1,7 @@
 //! `logboom serve`: starts everything in order, waits for a reason to end, stops everything in the reverse order.
 //!
-//! Start: preflight, directory lock, HTTP (not ready yet), recovery, pool, disk guard and retention, shards, `ready`. Stop: shards (accept queue, what peers have
-//! sent, batches, sync), pool, HTTP, disk guard and retention. The directory lock goes with the process.
+//! Start: preflight, directory lock, HTTP (not ready yet), recovery, pool, disk guard and retention, shards, outputs, `ready`. Stop: shards (accept queue, what
+//! peers have sent, batches, sync), pool, outputs (what is left to read, as far as there is time), HTTP, disk guard and retention. The directory lock goes with the process.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -23,19 +23,24 @@ use crate::http::{self, HttpServer};
 use crate::limits::budget::{BudgetInputs, MemoryBudget};
 use crate::metrics::counters::Closed;
 use crate::metrics::{Phase, StoreSource, Telemetry, stdout};
+use crate::outputs::{Output, Outputs, OutputsConfig};
 use crate::record::Protocol;
 use crate::record::detect::Format;
 use crate::shard::balance::Balancer;
 use crate::shard::{self, ShardConfig, ShardStart, ShardStore, Shards};
+use crate::store::cursor::StoreReader;
 use crate::store::disk::Disk;
 use crate::store::error::StorageError;
 use crate::store::guard::IntakeGate;
 use crate::store::housekeeping::{Housekeeping, HousekeepingConfig};
+use crate::store::marks::Marks;
+use crate::store::name::Stream;
 use crate::store::permits::RawPermits;
 use crate::store::policy::RotationPolicy;
 use crate::store::pool::{Pool, PoolConfig};
 use crate::store::recover::{self, RecoveryConfig};
 use crate::store::retention::RetentionStats;
+use crate::store::unread::Unread;
 
 /// Flags of `serve` and `check`.
 #[derive(Debug, Args)]
@@ -70,6 +75,7 @@ pub fn budget(config: &Config) -> MemoryBudget {
         compress_threads: config.compress_threads,
         raw_segments: config.raw_segments,
         regex_sets: config.rules.sets() + config.patterns.len(),
+        outputs: config.outputs.len(),
     })
 }
 
@@ -105,6 +111,7 @@ struct Running {
     http: Option<HttpServer>,
     pool: Pool,
     shards: Shards,
+    outputs: Outputs,
     /// Stopped on drop: a writer that waits for space may get it from retention.
     _housekeeping: Housekeeping,
     watchdog: Option<Watchdog>,
@@ -139,7 +146,15 @@ impl Running {
             gate: gate.clone(),
             retention: retention.clone(),
         });
-        let housekeeping = start_housekeeping(config, disk, gate.clone(), retention, &pool, failures)?;
+        let outputs: Vec<Output> = config.outputs.iter().map(|target| Output::new(target.clone(), Stream::Logs)).collect();
+        telemetry.outputs_known(outputs.iter().map(|output| output.stats.clone()).collect());
+        let reads = outputs.iter().filter(|_| config.retain_unread).map(|output| output.read.clone());
+        let unread = Unread(reads.collect());
+        let marks = Marks::new(recovered.writers.iter().map(|streams| std::array::from_fn(|stream| streams[stream].mark())).collect());
+        let store = StoreReader { disk: disk.clone(), dir: config.data_dir.clone(), marks };
+        let rotation = RotationPolicy { bytes_max: config.rotate_size, age_ms_max: config.rotate_age.as_millis() as u64 };
+        let outputs_config = OutputsConfig { store, stream: Stream::Logs, rotation };
+        let housekeeping = start_housekeeping(config, disk, gate.clone(), retention, unread, &pool, failures)?;
         telemetry.rules.name(config.excludes.clone(), &config.rules);
         let cores = cores::available();
         let shard_config = ShardConfig {
@@ -147,7 +162,7 @@ impl Running {
             rules: config.rules.clone(),
             patterns: config.patterns.clone(),
             line_bytes_max: config.line_max,
-            rotation: RotationPolicy { bytes_max: config.rotate_size, age_ms_max: config.rotate_age.as_millis() as u64 },
+            rotation,
             idle_timeout: config.idle_timeout,
             ack: config.ack,
             sync_interval: config.sync_interval,
@@ -167,6 +182,7 @@ impl Running {
         let starts = recovered.writers.into_iter().enumerate().map(start).collect::<Result<_, Failure>>()?;
         let shards = shard::start(&shard_config, &store, &balancer, &telemetry, failures, starts)
             .map_err(|error| Failure::refused(format_args!("{error:#}")))?;
+        let outputs = Outputs::start(&outputs_config, outputs).map_err(broken)?;
         let listen: Vec<(Protocol, SocketAddr)> =
             reserved.iter().map(|(protocol, reservation)| (*protocol, reservation.address())).collect();
         telemetry.set_phase(Phase::Running);
@@ -177,7 +193,7 @@ impl Running {
             .transpose()
             .map_err(broken)?;
         systemd::ready("taking lines in");
-        Ok(Self { telemetry, http, pool, shards, _housekeeping: housekeeping, watchdog })
+        Ok(Self { telemetry, http, pool, shards, outputs, _housekeeping: housekeeping, watchdog })
     }
 
     /// Runs until a signal or a failure.
@@ -222,6 +238,7 @@ impl Running {
         if let Ok(error) = failed.try_recv() {
             return Err(Failure::Storage(error));
         }
+        self.outputs.stop(deadline);
         if let Some(http) = self.http {
             http.stop();
         }
@@ -267,6 +284,7 @@ fn start_housekeeping(
     disk: Disk,
     gate: Arc<IntakeGate>,
     stats: Arc<RetentionStats>,
+    unread: Unread,
     pool: &Pool,
     failures: &Sender<StorageError>,
 ) -> Result<Housekeeping, Failure> {
@@ -277,6 +295,7 @@ fn start_housekeeping(
         retain: config.retain,
         gate,
         stats,
+        unread,
         pool: pool.handle(),
         on_fatal: Box::new(move |error| drop(failures.send(error))),
     };

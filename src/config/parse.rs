@@ -61,6 +61,15 @@ pub(super) fn ack(text: &str) -> Result<Ack, String> {
     }
 }
 
+/// Whether what outputs have not read stays.
+pub(super) fn keep_or_delete(text: &str) -> Result<bool, String> {
+    match text {
+        "keep" => Ok(true),
+        "delete" => Ok(false),
+        _ => Err("expected keep or delete".to_owned()),
+    }
+}
+
 pub(super) fn address_or_off(text: &str) -> Result<Option<SocketAddr>, String> {
     if text == "off" { Ok(None) } else { address(text).map(Some).map_err(|expected| expected + ", or off") }
 }

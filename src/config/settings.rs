@@ -52,6 +52,13 @@ pub struct Settings {
     store: StoreSettings,
     #[command(flatten)]
     rules: RuleSettings,
+    /// The flags' outputs.
+    #[command(flatten)]
+    #[serde(skip)]
+    outputs: OutputFlags,
+    /// The file's.
+    #[arg(skip)]
+    output: Vec<OutputSettings>,
     /// Own shapes of text lines; in a file only.
     #[arg(skip)]
     pattern: Vec<PatternSettings>,
@@ -65,6 +72,22 @@ pub struct PatternSettings {
     pub name: String,
     /// Its groups are the members of a record.
     pub regex: String,
+}
+
+/// Outputs beside the segments.
+#[derive(Debug, Default, Clone, Args)]
+struct OutputFlags {
+    /// Keep the records in CSV files or an SQLite database besides: csv:PATH, sqlite:PATH. Repeatable
+    #[arg(long, value_name = "KIND:PATH")]
+    output: Option<Vec<Word>>,
+}
+
+/// One `[[output]]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OutputSettings {
+    r#type: String,
+    path: String,
 }
 
 /// Intake.
@@ -146,6 +169,9 @@ struct StoreSettings {
     /// Delete archives that were sealed so long ago [default: off]
     #[arg(long, value_name = "DURATION|off")]
     retain_age: Option<Word>,
+    /// Archives that --output has not read yet: keep them, or delete them when --retain-size or --retain-age says so [default: keep]
+    #[arg(long, value_name = "keep|delete")]
+    retain_unread: Option<Word>,
     /// Pause intake when less space is free; senders wait, and intake resumes by itself [default: 256MiB]
     #[arg(long, value_name = "SIZE|off")]
     min_free: Option<Word>,
@@ -186,10 +212,12 @@ impl Settings {
 
     /// The values of `section.key`, if it was set.
     pub fn get(&self, key: &str) -> Option<Vec<String>> {
-        let Self { server, store, rules, .. } = self;
+        let Self { server, store, rules, outputs, output, .. } = self;
+        let typed = |output: &OutputSettings| format!("{}:{}", output.r#type, output.path);
         let list = |words: &Option<Vec<Word>>| words.as_ref().map(|words| words.iter().map(|word| word.0.clone()).collect());
         let word = match key {
             "server.listen" => return list(&server.listen),
+            "output.output" => return list(&outputs.output).or_else(|| (!output.is_empty()).then(|| output.iter().map(typed).collect())),
             "rules.filter" => return list(&rules.filter),
             "rules.exclude" => return list(&rules.exclude),
             "rules.tag" => return list(&rules.tag),
@@ -215,6 +243,7 @@ impl Settings {
             "store.sync_interval" => &store.sync_interval,
             "store.retain_size" => &store.retain_size,
             "store.retain_age" => &store.retain_age,
+            "store.retain_unread" => &store.retain_unread,
             "store.min_free" => &store.min_free,
             _ => unreachable!("{key} is no setting"),
         };

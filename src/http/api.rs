@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::limits::SOURCES_SHOWN_MAX;
 use crate::metrics::counters::{Closed, Counter, Ledger, Pause, ShardCounters};
 use crate::metrics::latency::{Latencies, LatencySlot};
+use crate::metrics::outputs::OutputStats;
 use crate::metrics::{ShardMetrics, Telemetry};
 use crate::record::relp::RelpError;
 use crate::record::{Level, RejectReason};
@@ -34,6 +35,7 @@ pub fn stats(telemetry: &Telemetry) -> Value {
         "pauses": pauses(&counters),
         "shards": telemetry.shards.iter().map(|shard| one_shard(shard)).collect::<Vec<_>>(),
         "store": store(telemetry),
+        "outputs": telemetry.outputs().iter().map(|output| one_output(output)).collect::<Vec<_>>(),
     })
 }
 
@@ -133,7 +135,24 @@ fn store(telemetry: &Telemetry) -> Value {
             "deleted_segments": named(Reason::ALL.map(|reason| (reason.name(), store.retention.segments(reason)))),
             "deleted_bytes": named(Reason::ALL.map(|reason| (reason.name(), store.retention.bytes(reason)))),
             "failures": store.retention.failures(),
+            "held_segments": store.retention.held().0,
+            "held_bytes": store.retention.held().1,
         },
+    })
+}
+
+fn one_output(output: &OutputStats) -> Value {
+    let (records, bytes, commits) = output.stored();
+    json!({
+        "output": output.name(),
+        "records": records,
+        "bytes": bytes,
+        "commits": commits,
+        "lag_bytes": output.lag_bytes(),
+        "lag_seconds": output.lag_seconds(),
+        "problem": output.problem(),
+        "failures": output.failures(),
+        "lost_segments": output.lost_segments(),
     })
 }
 

@@ -44,6 +44,9 @@ const SEGMENT_BYTES: usize = 16 * KIB;
 /// Streams per shard: `logs` and `rejected`.
 const STREAMS: usize = 2;
 
+/// An output's thread, decoder, buffers, and what SQLite keeps of its pages.
+const OUTPUT_BASE_BYTES: usize = 8 * MIB;
+
 /// What one set of regexes of the configuration may cache on one shard: in both directions, and for what no automaton can do as much again.
 const REGEX_SET_BYTES: usize = 4 * REGEX_CACHE_BYTES;
 
@@ -66,6 +69,8 @@ pub struct BudgetInputs {
     pub raw_segments: usize,
     /// Sets of regexes that lines are matched with.
     pub regex_sets: usize,
+    /// Outputs beside the segments.
+    pub outputs: usize,
 }
 
 /// Bytes by what they are for.
@@ -87,6 +92,7 @@ impl MemoryBudget {
             compress_threads,
             raw_segments,
             regex_sets,
+            outputs,
         } = inputs;
         let record_bytes_max = stored_bytes_max(line_bytes_max);
         // A batch is closed when it is full, so the record that fills it may stand out; one more may be held for the next segment.
@@ -100,6 +106,8 @@ impl MemoryBudget {
         // exists twice while it is doubled. A former process with a longer --line-max leaves longer lines, for which this is no bound.
         let block_bytes = BLOCK_BYTES.max(record_bytes_max);
         let compress_bytes = COMPRESSOR_BYTES + GROWTH * (block_bytes + block_bytes * 5 / 4) + 3 * block_bytes + stored_scanner_bytes;
+        // A block as it is read, where it exists twice while it grows; its longest line as columns, twice as long where all of it is quotes; and its scanner.
+        let output_bytes = OUTPUT_BASE_BYTES + 3 * GROWTH * block_bytes + 6 * record_bytes_max + stored_scanner_bytes;
         let parts = [
             ("base", BASE_BYTES),
             ("connections", connections_max * (CONNECTION_BYTES + PARTIAL_SMALL_BYTES)),
@@ -115,6 +123,7 @@ impl MemoryBudget {
             ("sources by name", (shards + 1) * SOURCES_BYTES),
             ("shards: regexes", shards * regex_sets * REGEX_SET_BYTES + regex_sets * REGEX_PROGRAM_BYTES_MAX),
             ("compress threads", compress_threads * compress_bytes),
+            ("outputs", outputs * output_bytes),
             ("raw segments", raw_segments * SEGMENT_BYTES),
             ("http", HTTP_CONNECTIONS_MAX * HTTP_CONNECTION_BYTES + HTTP_REQUESTS_MAX * HTTP_REQUEST_BYTES),
         ];
@@ -149,6 +158,7 @@ mod tests {
             compress_threads: 2,
             raw_segments: 24,
             regex_sets: 0,
+            outputs: 0,
         });
         assert!(budget.total() < 1024 * MIB as u64, "{budget:?}");
         assert_eq!(budget.total(), budget.parts.iter().map(|part| part.1).sum::<u64>());

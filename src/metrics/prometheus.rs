@@ -10,6 +10,7 @@ use crate::store::retention::Reason;
 use super::Telemetry;
 use super::counters::{Closed, Counter, Pause, ShardCounters};
 use super::latency::Latencies;
+use super::outputs::OutputStats;
 
 /// What `Content-Type` says.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -35,6 +36,7 @@ pub fn render(telemetry: &Telemetry) -> String {
     rules(&mut page, telemetry);
     latency(&mut page, telemetry);
     store(&mut page, telemetry);
+    outputs(&mut page, telemetry);
     page.text
 }
 
@@ -154,6 +156,28 @@ fn rules(page: &mut Page, telemetry: &Telemetry) {
     page.sample("logboom_lines_unmatched_total", &[], telemetry.rules.unmatched());
 }
 
+fn outputs(page: &mut Page, telemetry: &Telemetry) {
+    let mut family = |name, kind, help, value: fn(&OutputStats) -> f64| {
+        page.family(name, kind, help);
+        for output in telemetry.outputs() {
+            page.sample(name, &[("output", output.name())], value(output));
+        }
+    };
+    family("logboom_output_records_total", "counter", "Records that an output has stored.", |output| output.stored().0 as f64);
+    family("logboom_output_bytes_total", "counter", "Their bytes in the store.", |output| output.stored().1 as f64);
+    family("logboom_output_lag_bytes", "gauge", "Bytes on disk that an output has not read to their end.", |output| {
+        output.lag_bytes() as f64
+    });
+    family("logboom_output_lag_seconds", "gauge", "How long an output has not had everything.", OutputStats::lag_seconds);
+    family("logboom_output_up", "gauge", "0 while an output fails and tries again.", |output| {
+        f64::from(u8::from(output.problem().is_none()))
+    });
+    family("logboom_output_failures_total", "counter", "Failures of an output.", |output| output.failures() as f64);
+    family("logboom_output_lost_segments_total", "counter", "Segments deleted or damaged before an output had read them.", |output| {
+        output.lost_segments() as f64
+    });
+}
+
 fn latency(page: &mut Page, telemetry: &Telemetry) {
     let written = telemetry.latencies(|shard| &shard.received_to_written);
     let help = "From the receive that completed a line to the end of the write that stored it.";
@@ -197,6 +221,12 @@ fn store(page: &mut Page, telemetry: &Telemetry) {
         "counter",
         "Listings and deletions of retention that failed.",
         store.retention.failures() as f64,
+    );
+    one(
+        "logboom_retention_held_bytes",
+        "gauge",
+        "Bytes that would be deleted if an output had read them.",
+        store.retention.held().1 as f64,
     );
     let mut by_reason = |name, help, value: &dyn Fn(Reason) -> u64| {
         page.family(name, "counter", help);

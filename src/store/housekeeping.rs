@@ -15,6 +15,7 @@ use super::error::StorageError;
 use super::guard::{self, FreeSpace, Intake, IntakeGate, Seen, Space};
 use super::pool::{OnFatal, PoolHandle};
 use super::retention::{Missing, RetainLimits, Retention, RetentionStats};
+use super::unread::Unread;
 use crate::limits::{DISK_GUARD_INTERVAL, RETENTION_TIME_SHARE, RETENTION_TIME_SHARE_MAX};
 
 /// How long a stop waits for a deletion that is under way: a file system that hangs must not hang the process.
@@ -32,6 +33,8 @@ pub struct HousekeepingConfig {
     pub gate: Arc<IntakeGate>,
     /// Where deletions are counted.
     pub stats: Arc<RetentionStats>,
+    /// What retention is to leave.
+    pub unread: Unread,
     /// Asked whether it waits for a full disk, and whether it has archived something.
     pub pool: PoolHandle,
     /// Told if the thread panics: nobody guards the disk any more.
@@ -49,8 +52,8 @@ pub struct Housekeeping {
 impl Housekeeping {
     /// Starts it. When this returns, the gate is shut if it has to be.
     pub fn start(config: HousekeepingConfig) -> std::io::Result<Housekeeping> {
-        let HousekeepingConfig { disk, dir, retain, gate, stats, pool, on_fatal } = config;
-        let retention = retain.is_set().then(|| Retention::new(disk, dir.clone(), retain, stats));
+        let HousekeepingConfig { disk, dir, retain, gate, stats, unread, pool, on_fatal } = config;
+        let retention = retain.is_set().then(|| Retention::new(disk, dir.clone(), retain, stats).leaving(unread));
         let mut rounds = Rounds::new(dir, gate, pool, retention);
         let space = rounds.space();
         rounds.guard(space);

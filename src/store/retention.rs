@@ -5,7 +5,7 @@
 //! Invariants: only what is finished goes, oldest first, over all streams and shards: an archive whose raw file is gone, or a raw segment that stays raw and whose
 //! block table is true. Never an open segment, never a sealed one that waits for its archive. Without a limit nothing is ever deleted.
 //!
-//! When outputs read the store through cursors, what they have not read is kept here as well, however old.
+//! What outputs have not read yet stays ([`unread`](super::unread)), and counts as gone: nothing younger goes instead of it.
 //!
 //! Nothing is synced: a deleted file that comes back after a power cut is deleted again. The lines go first and the table last: a stop in between leaves a table of
 //! nothing, which recovery removes.
@@ -21,6 +21,7 @@ use super::catalog::{self, StoreFile};
 use super::disk::Disk;
 use super::error::StorageError;
 use super::name::{FileName, SegmentId};
+use super::unread::Unread;
 use crate::limits::{RETENTION_INTERVAL_MAX, RETENTION_INTERVAL_MIN};
 
 /// What may be kept at most.
@@ -179,6 +180,8 @@ pub struct RetentionStats {
     segments: [AtomicU64; Reason::ALL.len()],
     bytes: [AtomicU64; Reason::ALL.len()],
     failures: AtomicU64,
+    held_segments: AtomicU64,
+    held_bytes: AtomicU64,
 }
 
 impl RetentionStats {
@@ -190,6 +193,11 @@ impl RetentionStats {
     /// Bytes deleted for `reason`.
     pub fn bytes(&self, reason: Reason) -> u64 {
         self.bytes[reason as usize].load(Ordering::Relaxed)
+    }
+
+    /// Segments that would have gone in the last round, but that an output has not read yet, and their bytes.
+    pub fn held(&self) -> (u64, u64) {
+        (self.held_segments.load(Ordering::Relaxed), self.held_bytes.load(Ordering::Relaxed))
     }
 
     /// Listings and deletions that failed.
@@ -205,6 +213,7 @@ pub struct Retention {
     dir: PathBuf,
     limits: RetainLimits,
     stats: Arc<RetentionStats>,
+    unread: Unread,
     /// Whether the last round failed: its warning stands until one does not.
     failing: bool,
 }
@@ -212,7 +221,12 @@ pub struct Retention {
 impl Retention {
     /// For the data directory `dir`.
     pub fn new(disk: Disk, dir: PathBuf, limits: RetainLimits, stats: Arc<RetentionStats>) -> Retention {
-        Retention { disk, dir, limits, stats, failing: false }
+        Retention { disk, dir, limits, stats, unread: Unread::default(), failing: false }
+    }
+
+    /// Leaves what is `unread`.
+    pub fn leaving(self, unread: Unread) -> Retention {
+        Retention { unread, ..self }
     }
 
     /// How often to look, however little happens: an archive outlives its age by a tenth of it, or by [`RETENTION_INTERVAL_MAX`] at most.
@@ -236,7 +250,7 @@ impl Retention {
 
     /// Deletes as much as it can. Returns the first failure.
     fn delete_all(&self, now_s: u64, missing: Missing, go_on: impl Fn() -> bool, deleted: &mut usize) -> Result<(), StorageError> {
-        let Retention { disk, dir, limits, stats, .. } = self;
+        let Retention { disk, dir, limits, stats, unread, .. } = self;
         let failed = |error| {
             stats.failures.fetch_add(1, Ordering::Relaxed);
             error
@@ -247,7 +261,10 @@ impl Retention {
             matches!(table, Ok(Some(table)) if table.codec.is_none() && table.archive_bytes() == raw_bytes)
         };
         let mut outcome = Ok(());
-        for deletion in plan(&files, limits, now_s, missing, is_finished) {
+        let plan = plan(&files, limits, now_s, missing, is_finished);
+        let (held, plan): (Vec<_>, Vec<_>) = plan.into_iter().partition(|deletion| unread.holds(&deletion.id));
+        self.show_held(&held);
+        for deletion in plan {
             if !go_on() {
                 break;
             }
@@ -274,6 +291,20 @@ impl Retention {
             }
         }
         outcome
+    }
+
+    /// Says when outputs begin and cease to hold deletions up.
+    fn show_held(&self, held: &[Deletion]) {
+        let bytes = held.iter().map(|deletion| deletion.bytes).sum();
+        self.stats.held_bytes.store(bytes, Ordering::Relaxed);
+        match (self.stats.held_segments.swap(held.len() as u64, Ordering::Relaxed), held.len()) {
+            (0, 1..) => tracing::warn!(
+                "retention: {} segments, {bytes} bytes, stay although a limit is passed: an output has not read them yet; --retain-unread delete lets them go",
+                held.len()
+            ),
+            (1.., 0) => tracing::info!("retention: outputs hold nothing up any more"),
+            _ => {}
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod disk;
 mod formats;
 mod http;
 mod intake;
+mod outputs;
 mod readers;
 mod recovery;
 mod refusal;

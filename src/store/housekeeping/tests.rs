@@ -124,6 +124,7 @@ fn a_file_system_that_is_too_small_is_said_at_the_start_and_costs_no_archive() {
         retain: RetainLimits { bytes_max: Some(u64::MAX), age_max: None },
         gate: gate.clone(),
         stats: Arc::default(),
+        unread: Unread::default(),
         pool: pool.handle(),
         on_fatal: Box::new(|error| panic!("{error}")),
     };

@@ -7,11 +7,13 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
+use crate::store::cursor::{Position, Positions};
 use crate::store::disk::{FileHook, Op};
 use crate::store::meta::Meta;
 use crate::store::name::tests::any_segment_id;
 use crate::store::name::{Codec, ShardTag, Stream};
 use crate::store::segment::BlockStats;
+use crate::store::unread::ReadMark;
 
 /// 24 November 2026, 15:00:00.
 const SEALED_AT_S: u64 = 1_795_532_400;
@@ -286,6 +288,22 @@ fn what_goes_is_gone_and_counted_and_everything_else_stays() {
 
 fn stats_of(retention: &Retention, reason: Reason) -> (u64, u64) {
     (retention.stats.segments(reason), retention.stats.bytes(reason))
+}
+
+#[test]
+fn what_is_unread_stays_and_nothing_younger_goes_instead() {
+    let dir = directory(10);
+    let (mark, stats) = (ReadMark::new(Stream::Logs), Arc::<RetentionStats>::default());
+    let retention = Retention::new(Disk::new(), dir.path().to_owned(), limits(Some(500), None), stats.clone());
+    let mut retention = retention.leaving(Unread(vec![mark.clone()]));
+    assert_eq!(retention.round(SEALED_AT_S, Missing::default(), || true), 0);
+    assert_eq!((numbers_left(dir.path()).len(), stats.held()), (10, (6, 600)));
+    mark.set(Positions([(0, Position::start_of(3))].into()));
+    assert_eq!(retention.round(SEALED_AT_S, Missing::default(), || true), 2);
+    assert_eq!((numbers_left(dir.path()).first(), stats.held()), (Some(&3), (4, 400)));
+    mark.set(Positions([(0, Position::start_of(1_001))].into()));
+    assert_eq!(retention.round(SEALED_AT_S, exactly(700), || true), 7, "and for the sake of space");
+    assert_eq!(stats.held(), (0, 0));
 }
 
 #[test]

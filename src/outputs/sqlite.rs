@@ -1,0 +1,150 @@
+//! An SQLite database (`sqlite:PATH`): one table named after the stream, with indices on time, level and service.
+//!
+//! Where the output is in the store stands in the table `logboom_cursor`, and changes in the transaction that inserts the rows: a crash keeps both or neither.
+//! WAL, so readers are not in the way; `synchronous=FULL`, because the store may delete what this has said to have.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::row::{Row, RowReader};
+use super::{OutputError, Sink};
+use crate::store::cursor::{Chunk, Positions};
+use crate::store::name::Stream;
+
+/// How long to wait for somebody else's lock before it counts as a failure.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// `LogB`: whose file it is, in the database's header.
+const APPLICATION_ID: i32 = 0x4C6F_6742;
+
+/// The layout of the tables.
+const VERSION: i32 = 1;
+
+pub(super) struct Sqlite {
+    path: PathBuf,
+    connection: Connection,
+    table: &'static str,
+    insert: String,
+    rows: RowReader,
+    /// Where the output is, as it stands in the table; empty, if nothing is stored yet.
+    positions: String,
+    /// The same, when it was opened.
+    start: Option<Positions>,
+    is_writing: bool,
+}
+
+impl Sqlite {
+    /// Opens the database, or creates it.
+    pub(super) fn open(path: &Path, stream: Stream) -> Result<Sqlite, OutputError> {
+        let failed = |error| sqlite_error(path, error);
+        if let Some(folder) = path.parent() {
+            let _ = std::fs::create_dir_all(folder); // what is wrong with it SQLite says
+        }
+        let mut connection = Connection::open(path).map_err(failed)?;
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+        let table = stream.name();
+        prepare(&mut connection, path, table)?;
+        let read = || -> rusqlite::Result<String> {
+            connection.pragma_update(None, "journal_mode", "WAL")?;
+            connection.pragma_update(None, "synchronous", "FULL")?;
+            let positions = connection.query_row("SELECT positions FROM logboom_cursor WHERE stream = ?1", [table], |row| row.get(0));
+            Ok(positions.optional()?.unwrap_or_default())
+        };
+        let positions = read().map_err(failed)?;
+        let start = (!positions.is_empty()).then(|| positions.parse()).transpose();
+        let start =
+            start.map_err(|error| OutputError::Foreign(format!("{}: logboom_cursor holds {positions:?}: {error}", path.display())))?;
+        let insert =
+            format!("INSERT INTO {table} (time_us, timestamp, level, service, message, tags, fields) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
+        Ok(Sqlite { path: path.to_owned(), connection, table, insert, rows: RowReader::default(), positions, start, is_writing: false })
+    }
+
+    fn begin(&mut self) -> Result<(), OutputError> {
+        if !self.is_writing {
+            self.connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| sqlite_error(&self.path, error))?;
+            self.is_writing = true;
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, chunk: &Chunk<'_>) -> rusqlite::Result<u64> {
+        let mut insert = self.connection.prepare_cached(&self.insert)?;
+        let mut records = 0;
+        for line in chunk.lines.split_inclusive(|byte| *byte == b'\n') {
+            let Row { time, timestamp, level, service, message, tags, fields } = self.rows.read(line.strip_suffix(b"\n").unwrap_or(line));
+            let time_us = time.map(|time| time.0);
+            insert.execute(params![time_us, timestamp.as_deref(), level.name(), service.as_deref(), message.as_deref(), tags, fields])?;
+            records += 1;
+        }
+        Ok(records)
+    }
+}
+
+impl Sink for Sqlite {
+    fn positions(&self) -> Option<Positions> {
+        self.start.clone()
+    }
+
+    fn write(&mut self, chunk: &Chunk<'_>) -> Result<u64, OutputError> {
+        self.begin()?;
+        self.insert(chunk).map_err(|error| sqlite_error(&self.path, error))
+    }
+
+    fn commit(&mut self, positions: &Positions) -> Result<(), OutputError> {
+        self.begin()?;
+        let next = positions.to_string();
+        let update = "UPDATE logboom_cursor SET positions = ?1 WHERE positions = ?2 AND stream = ?3";
+        let updated =
+            self.connection.execute(update, params![next, self.positions, self.table]).map_err(|error| sqlite_error(&self.path, error))?;
+        if updated != 1 {
+            return Err(OutputError::Foreign(format!(
+                "{}: somebody else writes to it; an output needs a database of its own",
+                self.path.display()
+            )));
+        }
+        self.connection.execute_batch("COMMIT").map_err(|error| sqlite_error(&self.path, error))?;
+        self.is_writing = false;
+        self.positions = next;
+        Ok(())
+    }
+}
+
+/// Makes the tables, where there are none yet.
+fn prepare(connection: &mut Connection, path: &Path, table: &str) -> Result<(), OutputError> {
+    let failed = |error| sqlite_error(path, error);
+    let number = |connection: &Connection, pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0)).map_err(failed);
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(failed)?;
+    let (application, version) = (number(&transaction, "application_id")?, number(&transaction, "user_version")?);
+    let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
+    let is_ours = application == APPLICATION_ID && version == VERSION;
+    if !is_ours && (application != 0 || version != 0 || tables != 0) {
+        let what = if application == APPLICATION_ID { "has tables of another version" } else { "is a database of something else" };
+        return Err(OutputError::Foreign(format!("{}: {what}; move it away, or choose another path", path.display())));
+    }
+    let create = format!(
+        "PRAGMA application_id = {APPLICATION_ID};
+         PRAGMA user_version = {VERSION};
+         CREATE TABLE IF NOT EXISTS {table} (
+             id INTEGER PRIMARY KEY,
+             time_us INTEGER,
+             timestamp TEXT,
+             level TEXT NOT NULL,
+             service TEXT,
+             message TEXT,
+             tags TEXT,
+             fields TEXT NOT NULL
+         ) STRICT;
+         CREATE INDEX IF NOT EXISTS {table}_by_time ON {table} (time_us);
+         CREATE INDEX IF NOT EXISTS {table}_by_level ON {table} (level, time_us);
+         CREATE INDEX IF NOT EXISTS {table}_by_service ON {table} (service, time_us);
+         CREATE TABLE IF NOT EXISTS logboom_cursor (stream TEXT PRIMARY KEY, positions TEXT NOT NULL) STRICT;
+         INSERT OR IGNORE INTO logboom_cursor VALUES ('{table}', '');"
+    );
+    transaction.execute_batch(&create).and_then(|()| transaction.commit()).map_err(failed)
+}
+
+fn sqlite_error(path: &Path, error: rusqlite::Error) -> OutputError {
+    OutputError::Sqlite { path: path.display().to_string(), error }
+}

@@ -6,6 +6,7 @@
 //! - [`record`]: lines and what they become; pure
 //! - [`rules`]: filters and tags; pure
 //! - [`store`]: segments from their opening to their archive, and the recovery of a data directory
+//! - [`search`]: what the stored lines answer
 //! - [`metrics`]: what is counted, and how it is shown
 //! - [`config`]: what the user typed, and what it means
 //! - [`host`]: the machine: preflight, cores, directory lock, signals, service manager
@@ -21,5 +22,6 @@ pub mod limits;
 pub mod metrics;
 pub mod record;
 pub mod rules;
+pub mod search;
 pub mod shard;
 pub mod store;

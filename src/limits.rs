@@ -200,6 +200,38 @@ pub const RETENTION_TIME_SHARE: u32 = 20;
 /// While space ends and deleting helps, a fourth of the time: else intake pauses.
 pub const RETENTION_TIME_SHARE_MAX: u32 = 4;
 
+/// The longest query: far beyond what people type, and what a link may carry.
+pub const QUERY_BYTES_MAX: usize = 4 * KIB;
+/// Conditions in a query: each is asked of every candidate line.
+pub const QUERY_TERMS_MAX: usize = 64;
+/// Parentheses and negations within each other: reading a query recurses.
+pub const QUERY_DEPTH_MAX: usize = 32;
+/// What one regular expression of a query may compile to, and what its lazily built automaton may keep. A literal is one too.
+pub const QUERY_REGEX_BYTES_MAX: usize = MIB;
+
+/// The longest token filter of a block: a tenth of an incompressible block is less. A longer block is one huge line.
+pub const FILTER_BYTES_MAX: usize = 64 * KIB;
+/// A filter takes at most this share of its compressed block: with the table's entry, below a tenth.
+pub const FILTER_SHARE: usize = 12;
+/// The filters of one segment: enough for 2 GiB of raw lines. Blocks beyond have none. They are in memory while the segment is compressed.
+pub const SEGMENT_FILTERS_BYTES_MAX: usize = 32 * MIB;
+
+/// Filters of one segment of `rotate_bytes`, in bytes at most: what does not compress grows by an eighth at most.
+pub fn segment_filters_bytes_max(rotate_bytes: u64) -> usize {
+    SEGMENT_FILTERS_BYTES_MAX.min(usize::try_from(rotate_bytes / 10).unwrap_or(usize::MAX)).saturating_add(FILTER_BYTES_MAX)
+}
+
+/// Threads that one search uses at most: beyond, the disk is what it waits for.
+pub const SEARCH_THREADS_MAX: usize = 16;
+/// Blocks that one search may have to read, at 64 bytes each: half a terabyte of raw lines in blocks of usual size.
+pub const SEARCH_BLOCKS_MAX: usize = MIB;
+/// Matching lines that wait for their turn in the order of time. Beyond, the first of them are shown before it is sure that none comes before them: blocks
+/// that overlap are written at the same time, so this is a second of traffic and more.
+pub const SEARCH_WAITING_BYTES_MAX: usize = 64 * MIB;
+/// Groups that are counted by name; the rest are counted together.
+pub const SEARCH_GROUPS_MAX: usize = 10_000;
+
+const _: () = assert!(8 * FILTER_SHARE >= 9 * 10);
 const _: () = assert!(RECEIVE_BYTES <= BATCH_BYTES);
 const _: () = assert!(PARTIAL_SMALL_BYTES < RECEIVE_BYTES);
 const _: () = assert!(LINE_MAX_BYTES_MAX < u32::MAX as usize);

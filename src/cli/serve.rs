@@ -20,6 +20,7 @@ use crate::host::preflight::{self, Needs};
 use crate::host::signals::{self, Signal};
 use crate::host::systemd::{self, LongStart, Watchdog};
 use crate::http::{self, HttpServer};
+use crate::limits;
 use crate::limits::budget::{BudgetInputs, MemoryBudget};
 use crate::metrics::counters::Closed;
 use crate::metrics::{Phase, StoreSource, Telemetry, stdout};
@@ -29,6 +30,7 @@ use crate::shard::balance::Balancer;
 use crate::shard::{self, ShardConfig, ShardStart, ShardStore, Shards};
 use crate::store::disk::Disk;
 use crate::store::error::StorageError;
+use crate::store::filter::Index;
 use crate::store::guard::IntakeGate;
 use crate::store::housekeeping::{Housekeeping, HousekeepingConfig};
 use crate::store::permits::RawPermits;
@@ -70,6 +72,10 @@ pub fn budget(config: &Config) -> MemoryBudget {
         compress_threads: config.compress_threads,
         raw_segments: config.raw_segments,
         regex_sets: config.rules.sets() + config.patterns.len(),
+        segment_filters_bytes_max: match config.index {
+            Index::On => limits::segment_filters_bytes_max(config.rotate_size),
+            Index::Off => 0,
+        },
     })
 }
 
@@ -120,12 +126,17 @@ impl Running {
             .map_err(|error| Failure::refused(format_args!("{error:#}")))?;
         let long_start = LongStart::begin("recovering the data directory").map_err(broken)?;
         let permits = RawPermits::new(config.raw_segments);
-        let recovered =
-            recover::recover(&RecoveryConfig { disk: disk.clone(), dir: &config.data_dir, shards: config.shards, permits: &permits })
-                .map_err(|error| match error {
-                    StorageError::Unusable { .. } => Failure::refused(error),
-                    error => Failure::Storage(error),
-                })?;
+        let recovered = recover::recover(&RecoveryConfig {
+            disk: disk.clone(),
+            dir: &config.data_dir,
+            shards: config.shards,
+            index: config.index,
+            permits: &permits,
+        })
+        .map_err(|error| match error {
+            StorageError::Unusable { .. } => Failure::refused(error),
+            error => Failure::Storage(error),
+        })?;
         drop(long_start);
         let pool = start_pool(config, disk.clone(), &permits, failures)?;
         recovered.sealed.into_iter().for_each(|segment| pool.handle().submit(segment));
@@ -254,6 +265,7 @@ fn start_pool(config: &Config, disk: Disk, permits: &Arc<RawPermits>, failures: 
         dir: config.data_dir.clone(),
         codec: config.compression,
         level: config.compression_level,
+        index: config.index,
         threads: config.compress_threads,
         cores: config.compress_cores.clone(),
         disk,

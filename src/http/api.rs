@@ -123,6 +123,7 @@ fn store(telemetry: &Telemetry) -> Value {
         "archived_raw_bytes": store.pool.raw_bytes,
         "archived_bytes": store.pool.archive_bytes,
         "compress_cpu_seconds": store.pool.compress_cpu_ns as f64 / 1e9,
+        "index_cpu_seconds": store.pool.index_cpu_ns as f64 / 1e9,
         "compression_level": store.pool.level,
         "paused": store.pool.paused,
         "torn_bytes": store.torn_bytes,

@@ -39,6 +39,8 @@ const SOURCES_BYTES: usize = SOURCES_COUNTED_MAX * (SOURCE_NAME_BYTES_MAX + 64);
 const HTTP_CONNECTION_BYTES: usize = 8 * KIB + GROWTH * 2 * HTTP_BUFFER_BYTES + HTTP_ANSWER_BYTES;
 /// One HTTP request under way with its answer.
 const HTTP_REQUEST_BYTES: usize = 512 * KIB;
+/// The hashes of a block's words: up to 175,000 (three bits of the longest filter each), and a table of 16 KiB.
+const FILTER_WORDS_BYTES: usize = GROWTH * 175_000 * 8 + 16 * KIB;
 /// A raw segment's name, block table and place in the queues.
 const SEGMENT_BYTES: usize = 16 * KIB;
 /// Streams per shard: `logs` and `rejected`.
@@ -66,6 +68,8 @@ pub struct BudgetInputs {
     pub raw_segments: usize,
     /// Sets of regexes that lines are matched with.
     pub regex_sets: usize,
+    /// Token filters of one segment, in bytes.
+    pub segment_filters_bytes_max: usize,
 }
 
 /// Bytes by what they are for.
@@ -87,6 +91,7 @@ impl MemoryBudget {
             compress_threads,
             raw_segments,
             regex_sets,
+            segment_filters_bytes_max,
         } = inputs;
         let record_bytes_max = stored_bytes_max(line_bytes_max);
         // A batch is closed when it is full, so the record that fills it may stand out; one more may be held for the next segment.
@@ -100,6 +105,8 @@ impl MemoryBudget {
         // exists twice while it is doubled. A former process with a longer --line-max leaves longer lines, for which this is no bound.
         let block_bytes = BLOCK_BYTES.max(record_bytes_max);
         let compress_bytes = COMPRESSOR_BYTES + GROWTH * (block_bytes + block_bytes * 5 / 4) + 3 * block_bytes + stored_scanner_bytes;
+        // A table waits, with its filters, until its archive is durable, and is then encoded. A thread keeps a block's text, and its words.
+        let filters_bytes = (raw_segments + 1) * segment_filters_bytes_max + compress_threads * (GROWTH * block_bytes + FILTER_WORDS_BYTES);
         let parts = [
             ("base", BASE_BYTES),
             ("connections", connections_max * (CONNECTION_BYTES + PARTIAL_SMALL_BYTES)),
@@ -116,6 +123,7 @@ impl MemoryBudget {
             ("shards: regexes", shards * regex_sets * REGEX_SET_BYTES + regex_sets * REGEX_PROGRAM_BYTES_MAX),
             ("compress threads", compress_threads * compress_bytes),
             ("raw segments", raw_segments * SEGMENT_BYTES),
+            ("token filters", filters_bytes),
             ("http", HTTP_CONNECTIONS_MAX * HTTP_CONNECTION_BYTES + HTTP_REQUESTS_MAX * HTTP_REQUEST_BYTES),
         ];
         Self { parts: parts.map(|(name, bytes)| (name, bytes as u64)).to_vec() }
@@ -149,6 +157,7 @@ mod tests {
             compress_threads: 2,
             raw_segments: 24,
             regex_sets: 0,
+            segment_filters_bytes_max: crate::limits::segment_filters_bytes_max(5_000_000),
         });
         assert!(budget.total() < 1024 * MIB as u64, "{budget:?}");
         assert_eq!(budget.total(), budget.parts.iter().map(|part| part.1).sum::<u64>());

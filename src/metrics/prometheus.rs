@@ -185,7 +185,13 @@ fn store(page: &mut Page, telemetry: &Telemetry) {
     one("logboom_segments_archived_total", "counter", "Segments archived.", store.pool.archived as f64);
     one("logboom_archived_raw_bytes_total", "counter", "Their raw bytes.", store.pool.raw_bytes as f64);
     one("logboom_archived_bytes_total", "counter", "Their bytes on disk.", store.pool.archive_bytes as f64);
-    one("logboom_compress_cpu_seconds_total", "counter", "CPU time of compression.", store.pool.compress_cpu_ns as f64 / 1e9);
+    one(
+        "logboom_compress_cpu_seconds_total",
+        "counter",
+        "CPU time of compression, token filters included.",
+        store.pool.compress_cpu_ns as f64 / 1e9,
+    );
+    one("logboom_index_cpu_seconds_total", "counter", "CPU time of token filters.", store.pool.index_cpu_ns as f64 / 1e9);
     one("logboom_compression_level", "gauge", "The compression level used last.", f64::from(store.pool.level));
     one("logboom_torn_bytes", "gauge", "Bytes of unfinished lines that recovery cut at this start.", store.torn_bytes as f64);
     if let Some(free_bytes) = store.free_bytes {

@@ -15,6 +15,7 @@ use crate::store::cut::{BlockCutter, agrees, scan_block};
 use crate::store::disk::DiskFile;
 use crate::store::durable::{self, Written};
 use crate::store::error::StorageError;
+use crate::store::filter::FilterBuilder;
 use crate::store::meta::Meta;
 use crate::store::name::Codec;
 use crate::store::segment::BlockStats;
@@ -26,12 +27,14 @@ pub(super) struct Worker {
 }
 
 /// The buffers and engines of one thread, kept from segment to segment.
+#[derive(Default)]
 struct Bench {
     scanner: StoredScanner,
     cutter: BlockCutter,
     raw: Vec<u8>,
     out: Vec<u8>,
     compressor: Option<Compressor>,
+    filters: FilterBuilder,
 }
 
 /// How an attempt ended that brought no archive.
@@ -57,8 +60,7 @@ impl Worker {
     /// Works until `stop` is disconnected and the queue empty, or the pool has stopped.
     pub(super) fn run(self, stop: &Receiver<()>, core: Option<usize>) {
         settle_thread(core);
-        let mut bench =
-            Bench { scanner: StoredScanner::default(), cutter: BlockCutter::default(), raw: Vec::new(), out: Vec::new(), compressor: None };
+        let mut bench = Bench::default();
         let jobs = &self.shared.jobs;
         while !self.shared.is_stopped() {
             let job = select! {
@@ -135,7 +137,7 @@ impl Worker {
     ) -> Result<(Output, Meta), Failed> {
         let name = segment.id.archive_name(Some(codec));
         let archive = self.shared.disk.create(&name.clone().temporary().in_dir(&self.shared.dir))?;
-        let Bench { scanner, cutter, raw: buffer, out, compressor } = bench;
+        let Bench { scanner, cutter, raw: buffer, out, compressor, filters } = bench;
         let failed = |error| StorageError::Codec { path: segment.path.clone(), error };
         let compressor = match compressor {
             Some(compressor) => compressor,
@@ -150,6 +152,9 @@ impl Worker {
             archive.write_all(out)?;
             let stats = stats.cloned().unwrap_or_else(|| scan_block(block, scanner));
             meta.push(out.len() as u64, Some(crc), stats);
+            let start_ns = thread_cpu_ns();
+            filters.index_last(self.shared.index, block, &mut meta);
+            self.shared.stats().index_cpu_ns.fetch_add(thread_cpu_ns() - start_ns, Ordering::Relaxed);
             Ok(())
         };
         match segment.blocks.as_deref() {

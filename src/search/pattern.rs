@@ -1,0 +1,90 @@
+//! Literals and regular expressions of a query as automata over bytes. Pure.
+
+use regex::bytes::{Regex, RegexBuilder};
+
+use super::query::Literal;
+use crate::limits::QUERY_REGEX_BYTES_MAX;
+use crate::record::words::is_word_byte;
+
+/// Compiles a regular expression as the user wrote it, or says in one line why it is none.
+pub(super) fn regex(pattern: &str) -> Result<Regex, String> {
+    let built = RegexBuilder::new(pattern).size_limit(QUERY_REGEX_BYTES_MAX).dfa_size_limit(QUERY_REGEX_BYTES_MAX).build();
+    built.map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => "this regular expression is too large".to_owned(),
+        error => {
+            let text = error.to_string();
+            let reason = text.lines().last().unwrap_or("it can't be read");
+            format!("no regular expression: {}", reason.trim_start_matches("error: "))
+        }
+    })
+}
+
+/// A pattern for `text` in any case: ASCII letters fold among themselves, others as Unicode folds them.
+fn folded(text: &str) -> String {
+    text.chars()
+        .map(|char| {
+            let escaped = regex::escape(char.encode_utf8(&mut [0; 4]));
+            if char.is_ascii() { format!("(?i-u:{escaped})") } else { format!("(?i:{escaped})") }
+        })
+        .collect()
+}
+
+/// Finds one of several literals, wherever it stands.
+pub(super) fn any_of(literals: &[&Literal]) -> Option<Regex> {
+    let patterns: Vec<String> = literals.iter().map(|literal| folded(&literal.text)).collect();
+    regex(&patterns.join("|")).ok()
+}
+
+/// A literal that is looked for in texts.
+#[derive(Debug)]
+pub(super) struct Finder {
+    anywhere: Regex,
+    whole: Regex,
+    start_is_word: bool,
+    end_is_word: bool,
+    open_start: bool,
+    open_end: bool,
+}
+
+impl Finder {
+    /// Compiles `literal`; `None` if it is too long for that.
+    pub(super) fn new(literal: &Literal) -> Option<Self> {
+        let (bytes, pattern) = (literal.text.as_bytes(), folded(&literal.text));
+        Some(Self {
+            anywhere: regex(&pattern).ok()?,
+            whole: regex(&format!(r"\A(?:{pattern})\z")).ok()?,
+            start_is_word: bytes.first().is_some_and(|&byte| is_word_byte(byte)),
+            end_is_word: bytes.last().is_some_and(|&byte| is_word_byte(byte)),
+            open_start: literal.open_start,
+            open_end: literal.open_end,
+        })
+    }
+
+    /// Whether `text` holds the literal, beginning and ending where words do.
+    pub(super) fn is_in(&self, text: &[u8]) -> bool {
+        self.any(text, |start, end| {
+            let cuts_start = self.start_is_word && !self.open_start && start > 0 && is_word_byte(text[start - 1]);
+            let cuts_end = self.end_is_word && !self.open_end && text.get(end).is_some_and(|&byte| is_word_byte(byte));
+            !cuts_start && !cuts_end
+        })
+    }
+
+    /// Whether `text` is the literal, with anything at its open ends.
+    pub(super) fn is_all_of(&self, text: &[u8]) -> bool {
+        if !self.open_start && !self.open_end {
+            return self.whole.is_match(text);
+        }
+        self.any(text, |start, end| (self.open_start || start == 0) && (self.open_end || end == text.len()))
+    }
+
+    fn any(&self, text: &[u8], is_right: impl Fn(usize, usize) -> bool) -> bool {
+        let mut from = 0;
+        while let Some(found) = self.anywhere.find_at(text, from) {
+            if is_right(found.start(), found.end()) {
+                return true;
+            }
+            from = found.start() + 1;
+        }
+        false
+    }
+}

@@ -1,0 +1,198 @@
+//! `logboom search` as users run it: the real binary on directories that the real daemon wrote.
+#![allow(unreachable_pub, reason = "the harness is shared by several test binaries")]
+#![allow(dead_code, reason = "and not all of it is used here")]
+
+#[path = "daemon/harness.rs"]
+mod harness;
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use harness::{TestDaemon, lines, lines_by_file, logboom, run, temp_dir};
+
+struct Answer {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+fn search(dir: &Path, args: &[&str]) -> Answer {
+    let output = run(Command::new(logboom()).args(["search", "--data-dir"]).arg(dir).args(args));
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    Answer { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+fn log_line(n: usize) -> String {
+    let level = ["INFO", "INFO", "WARN", "ERROR"][n % 4];
+    let service = ["auth", "payment", "api"][n % 3];
+    let (minute, second) = (n / 60 % 60, n % 60);
+    format!(
+        "{{\"timestamp\":\"2026-11-24T15:{minute:02}:{second:02}Z\",\"level\":\"{level}\",\"service\":\"{service}\",\"message\":\"request r{n}x done\",\"n\":{n}}}\n"
+    )
+}
+
+/// A daemon with archived, sealed and open segments of 3,000 lines.
+fn filled(dir: &Path, flags: &[&str]) -> TestDaemon {
+    let daemon = TestDaemon::start(dir, &[&["--rotate-size", "50kB"], flags].concat());
+    let text: String = (0..3_000).map(log_line).collect();
+    daemon.send(text.as_bytes());
+    daemon
+}
+
+fn sorted(out: &str) -> Vec<String> {
+    let mut lines: Vec<String> = out.lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn what_is_found_is_what_a_naive_scan_finds_with_and_without_a_daemon() {
+    for (compression, index) in [("gzip", "on"), ("zstd", "on"), ("zstd", "off"), ("none", "on")] {
+        let dir = temp_dir();
+        let daemon = filled(dir.path(), &["--shards", "2", "--compression", compression, "--index", index]);
+        let check = |while_running: bool| {
+            for (query, wanted) in [
+                ("done", &(|_: &str| true) as &dyn Fn(&str) -> bool),
+                ("R1234X", &|line| line.contains("r1234x ")),
+                ("level>=warn service:auth", &|line| (line.contains("WARN") || line.contains("ERROR")) && line.contains("\"auth\"")),
+                ("n<10 OR /r299\\dx/", &|line| {
+                    let n: usize = line.rsplit_once(':').unwrap().1.trim_end_matches('}').parse().unwrap();
+                    n < 10 || (2_990..3_000).contains(&n)
+                }),
+            ] {
+                let answer = search(dir.path(), &[query]);
+                let all = (0..3_000).map(|n| log_line(n).trim_end().to_owned());
+                let mut expected: Vec<String> = all.filter(|line| wanted(line)).collect();
+                let in_order = expected.clone();
+                expected.sort();
+                assert_eq!((answer.code, &answer.err[..]), (Some(0), ""), "{query}");
+                assert_eq!(sorted(&answer.out), expected, "{query} ({compression}, index {index}, running: {while_running})");
+                assert_eq!(answer.out.lines().collect::<Vec<_>>(), in_order, "oldest first");
+                let count = search(dir.path(), &["--count", query]);
+                assert_eq!(count.out, format!("{}\n", expected.len()));
+            }
+        };
+        check(true);
+        daemon.stop();
+        check(false);
+        assert!(lines_by_file(dir.path(), "logs").len() > 5, "several segments");
+        if compression != "none" {
+            let has_filter = |path: &Path| std::fs::read(path).unwrap().windows(4).any(|tag| tag == b"FLTR");
+            let metas = harness::names(dir.path()).into_iter().filter(|name| name.ends_with(".meta"));
+            // Segments as small as these may compress too well for a filter within its share of them.
+            let with = metas.filter(|name| has_filter(&dir.path().join(name))).count();
+            assert_eq!(with > 0, index == "on", "{compression}, index {index}: {with}");
+        }
+    }
+}
+
+#[test]
+fn every_line_is_found_once_while_segments_are_sealed_and_archived() {
+    let dir = temp_dir();
+    let daemon = TestDaemon::start(dir.path(), &["--rotate-size", "20kB", "--compression", "zstd"]);
+    let text: String = (0..40_000).map(log_line).collect();
+    std::thread::scope(|scope| {
+        let sending = scope.spawn(|| daemon.send(text.as_bytes()));
+        let mut counted = Vec::new();
+        while !sending.is_finished() {
+            let answer = search(dir.path(), &["done"]);
+            assert_eq!(answer.err, "");
+            let mut numbers: Vec<&str> = answer.out.lines().map(|line| line.rsplit_once(':').expect("n").1).collect();
+            let all = numbers.len();
+            numbers.sort_unstable();
+            numbers.dedup();
+            assert_eq!(numbers.len(), all, "no line twice");
+            counted.push(all);
+        }
+        assert!(counted.is_sorted(), "what was found once is found again: {counted:?}");
+    });
+    assert_eq!(search(dir.path(), &["--count", "done"]).out, "40000\n");
+    daemon.stop();
+    assert_eq!(lines(dir.path(), "logs").len(), 40_000);
+}
+
+#[test]
+fn limits_orders_ranges_and_groups() {
+    let dir = temp_dir();
+    let daemon = filled(dir.path(), &["--shards", "1"]);
+    let n = |answer: &Answer| -> Vec<usize> {
+        answer.out.lines().map(|line| line.rsplit_once(':').unwrap().1.trim_end_matches('}').parse().unwrap()).collect()
+    };
+    assert_eq!(n(&search(dir.path(), &["--newest", "--limit", "3"])), [2_999, 2_998, 2_997]);
+    assert_eq!(n(&search(dir.path(), &["--oldest", "--limit", "2", "level:warn"])), [2, 6]);
+    let range = ["--since", "2026-11-24T15:10", "--until", "2026-11-24T15:10:02", "done"];
+    assert_eq!(n(&search(dir.path(), &range)), [600, 601, 602]);
+    let by = |what: &str, query: &str| search(dir.path(), &["--by", what, "--format", "csv", query]).out;
+    assert_eq!(by("level", "*"), "level,count\r\nINFO,1500\r\nWARN,750\r\nERROR,750\r\n");
+    assert_eq!(
+        by("service", "n<5"),
+        "service,count\r\napi,1\r\nauth,2\r\npayment,2\r\n".replace("api,1\r\nauth,2\r\npayment,2", "auth,2\r\npayment,2\r\napi,1")
+    );
+    assert_eq!(by("minute", "n<61"), "minute,count\r\n2026-11-24T15:00:00.000000Z,60\r\n2026-11-24T15:01:00.000000Z,1\r\n");
+    assert_eq!(by("tag", "n<3"), "tag,count\r\n(none),3\r\n");
+    daemon.stop();
+}
+
+#[test]
+fn formats_and_streams() {
+    let dir = temp_dir();
+    let daemon = TestDaemon::start(dir.path(), &[]);
+    daemon.send(b"{\"ts\":0,\"level\":\"warn\",\"service\":\"auth\",\"message\":\"a, \\\"b\\\"\\u001b[31m\"}\n{\"broken\nplain text\n");
+    let format = |format: &str, query: &str| search(dir.path(), &["--format", format, query]).out;
+    assert_eq!(
+        format("raw", "service:auth"),
+        "{\"ts\":0,\"level\":\"warn\",\"service\":\"auth\",\"message\":\"a, \\\"b\\\"\\u001b[31m\"}\n"
+    );
+    assert_eq!(
+        format("csv", "service:auth"),
+        "time,level,service,message\r\n1970-01-01T00:00:00.000000Z,WARN,auth,\"a, \"\"b\"\"\u{1b}[31m\"\r\n"
+    );
+    assert_eq!(format("table", "service:auth"), "1970-01-01T00:00:00.000000Z  WARN     auth          a, \"b\"␣[31m\n");
+    let json: serde_json::Value = serde_json::from_str(&format("json", "service:auth")).unwrap();
+    assert_eq!((&json["level"], &json["service"], &json["record"]["ts"]), (&"WARN".into(), &"auth".into(), &0.into()));
+    let rejected = search(dir.path(), &["--stream", "rejected", "reason:invalid_json"]);
+    assert!(rejected.code == Some(0) && rejected.out.contains("broken"), "{}", rejected.out);
+    assert_eq!(search(dir.path(), &["--count", "plain"]).out, "1\n");
+    daemon.stop();
+}
+
+#[test]
+fn exit_codes_are_those_of_grep_and_errors_point_at_the_column() {
+    let dir = temp_dir();
+    let daemon = filled(dir.path(), &[]);
+    assert_eq!(search(dir.path(), &["r7x"]).code, Some(0));
+    let none = search(dir.path(), &["nowhere"]);
+    assert_eq!((none.code, &none.out[..], &none.err[..]), (Some(1), "", ""));
+    assert_eq!(search(dir.path(), &["--count", "nowhere"]).code, Some(1));
+    let wrong = search(dir.path(), &["done (level:loud"]);
+    assert_eq!(wrong.code, Some(2));
+    assert!(wrong.err.contains("\n  done (level:loud\n              ^"), "{}", wrong.err);
+    assert_eq!(search(dir.path(), &["--since", "yesterday", "x"]).code, Some(2));
+    assert_eq!(search(dir.path(), &["--nonsense", "x"]).code, Some(2));
+    assert_eq!(search(&dir.path().join("missing"), &["x"]).code, Some(2));
+    assert_eq!(search(dir.path(), &["--", "-done"]).code, Some(1));
+    daemon.stop();
+}
+
+#[test]
+fn a_reader_that_has_enough_is_no_error() {
+    let dir = temp_dir();
+    let daemon = filled(dir.path(), &[]);
+    let mut child = Command::new(logboom())
+        .args(["search", "--data-dir"])
+        .arg(dir.path())
+        .arg("done")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut reader = BufReader::new(child.stdout.take().expect("piped"));
+    let mut first = String::new();
+    reader.read_line(&mut first).expect("a line");
+    drop(reader);
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!((output.status.code(), &output.stderr[..]), (Some(0), &b""[..]));
+    assert!(first.contains("r0x"));
+    daemon.stop();
+}

@@ -206,13 +206,19 @@ pub const QUERY_BYTES_MAX: usize = 4 * KIB;
 pub const QUERY_TERMS_MAX: usize = 64;
 /// Parentheses and negations within each other: reading a query recurses.
 pub const QUERY_DEPTH_MAX: usize = 32;
-/// What one regular expression of a query may compile to, and what its lazily built automaton may keep. A literal is one too.
+/// What one regular expression of a query may compile to, and what each direction of its lazily built automaton may keep.
 pub const QUERY_REGEX_BYTES_MAX: usize = MIB;
+/// Regular expressions in a query: each thread has all of them, and each may take three times [`QUERY_REGEX_BYTES_MAX`].
+pub const QUERY_REGEXES_MAX: usize = 4;
+/// What each direction of a literal's automaton may keep: a literal of ordinary length needs a tenth.
+pub const LITERAL_AUTOMATON_BYTES_MAX: usize = 64 * KIB;
 
 /// The longest token filter of a block: a tenth of an incompressible block is less. A longer block is one huge line.
 pub const FILTER_BYTES_MAX: usize = 64 * KIB;
 /// A filter takes at most this share of its compressed block: with the table's entry, below a tenth.
 pub const FILTER_SHARE: usize = 12;
+/// Token filters may take this share of the CPU time that compressing takes: beyond, blocks go without, and searches read them.
+pub const FILTER_CPU_SHARE: u64 = 3;
 /// The filters of one segment: enough for 2 GiB of raw lines. Blocks beyond have none. They are in memory while the segment is compressed.
 pub const SEGMENT_FILTERS_BYTES_MAX: usize = 32 * MIB;
 
@@ -228,8 +234,35 @@ pub const SEARCH_BLOCKS_MAX: usize = MIB;
 /// Matching lines that wait for their turn in the order of time. Beyond, the first of them are shown before it is sure that none comes before them: blocks
 /// that overlap are written at the same time, so this is a second of traffic and more.
 pub const SEARCH_WAITING_BYTES_MAX: usize = 64 * MIB;
+/// Searches over HTTP at once; more are told to come back. Each may take tens of megabytes, and its CPU from compression.
+pub const HTTP_SEARCHES_MAX: usize = 2;
+/// Threads of one: two searches never take more than two cores from lines.
+pub const HTTP_SEARCH_THREADS: usize = 1;
+/// What they are nicer by than the shards, as compress threads are.
+pub const SEARCH_NICE: i32 = 5;
+/// Lines that one finds unless it is told otherwise, and at most: more are for `logboom search`.
+pub const HTTP_SEARCH_LINES_DEFAULT: usize = 1_000;
+/// See [`HTTP_SEARCH_LINES_DEFAULT`].
+pub const HTTP_SEARCH_LINES_MAX: usize = 100_000;
+/// Bytes that one answers: a browser holds them all.
+pub const HTTP_SEARCH_BYTES_MAX: usize = 64 * MIB;
+/// How long one may take, waiting for its reader included.
+pub const HTTP_SEARCH_TIME_MAX: Duration = Duration::from_secs(30);
+/// Found lines are sent in pieces of about so many bytes, of which so many wait for the connection; or as soon as the last piece is so long ago.
+pub const HTTP_SEARCH_PIECE_BYTES: usize = 64 * KIB;
+/// See [`HTTP_SEARCH_PIECE_BYTES`].
+pub const HTTP_SEARCH_PIECES_MAX: usize = 4;
+/// See [`HTTP_SEARCH_PIECE_BYTES`].
+pub const HTTP_SEARCH_FLUSH: Duration = Duration::from_millis(50);
+/// Blocks that one may have to read, at 64 bytes each: 64 GiB of raw lines.
+pub const HTTP_SEARCH_BLOCKS_MAX: usize = 128 * KIB;
+/// See [`SEARCH_WAITING_BYTES_MAX`].
+pub const HTTP_SEARCH_WAITING_BYTES_MAX: usize = 8 * MIB;
+
 /// Groups that are counted by name; the rest are counted together.
 pub const SEARCH_GROUPS_MAX: usize = 10_000;
+/// The longest name of one; lines whose name is longer are counted with the rest.
+pub const SEARCH_GROUP_NAME_BYTES_MAX: usize = KIB;
 
 const _: () = assert!(8 * FILTER_SHARE >= 9 * 10);
 const _: () = assert!(RECEIVE_BYTES <= BATCH_BYTES);

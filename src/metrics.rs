@@ -6,6 +6,7 @@ pub mod counters;
 pub mod latency;
 pub mod prometheus;
 pub mod rules;
+pub mod searches;
 pub mod services;
 pub mod sources;
 pub mod stdout;
@@ -24,6 +25,7 @@ use crate::store::retention::RetentionStats;
 use self::counters::{Counter, Ledger, Pause, ShardCounters};
 use self::latency::{Latencies, LatencySlot};
 use self::rules::RuleTotals;
+use self::searches::SearchTotals;
 use self::services::ServiceTotals;
 use self::sources::SourceTotals;
 
@@ -105,6 +107,8 @@ pub struct Telemetry {
     pub sources: SourceTotals,
     /// What rules did, all shards together.
     pub rules: RuleTotals,
+    /// Searches over HTTP.
+    pub searches: Arc<SearchTotals>,
     store: OnceLock<StoreSource>,
     disk_use: Mutex<Option<(Instant, DiskUse)>>,
 }
@@ -120,6 +124,7 @@ impl Telemetry {
             services: ServiceTotals::default(),
             sources: SourceTotals::default(),
             rules: RuleTotals::default(),
+            searches: Arc::default(),
             store: OnceLock::new(),
             disk_use: Mutex::default(),
         })
@@ -176,6 +181,11 @@ impl Telemetry {
             sum.add_total(slot(shard));
             sum
         })
+    }
+
+    /// The data directory, once it is open.
+    pub fn data_dir(&self) -> Option<&Path> {
+        self.store.get().map(|store| &*store.dir)
     }
 
     /// The store's numbers, once it is open.

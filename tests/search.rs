@@ -5,7 +5,7 @@
 #[path = "daemon/harness.rs"]
 mod harness;
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -195,4 +195,130 @@ fn a_reader_that_has_enough_is_no_error() {
     assert_eq!((output.status.code(), &output.stderr[..]), (Some(0), &b""[..]));
     assert!(first.contains("r0x"));
     daemon.stop();
+}
+
+#[test]
+fn over_http_lines_and_counts_are_those_of_the_shell() {
+    let dir = temp_dir();
+    let daemon = filled(dir.path(), &["--shards", "2", "--compression", "zstd"]);
+    daemon.send(b"{broken\n");
+    let ok = |parameters: &str| {
+        let (status, body) = get_dechunked(&daemon, &format!("/api/search?{parameters}"));
+        assert_eq!(status, 200, "{parameters}: {body}");
+        body
+    };
+    assert_eq!(ok("query=level%3E%3Dwarn+service:auth&order=oldest"), search(dir.path(), &["level>=warn service:auth"]).out);
+    assert_eq!(ok("query=done&limit=3"), search(dir.path(), &["--newest", "--limit", "3", "done"]).out);
+    assert_eq!(ok("query=done").lines().count(), 1_000, "the limit that nobody set");
+    assert_eq!(ok("limit=100000").lines().count(), 3_000);
+    assert_eq!(ok("query=nowhere"), "");
+    assert!(ok("stream=rejected&query=reason:invalid_json").contains("{broken"));
+    let range = "since=2026-11-24T15:10&until=2026-11-24T15:10:29";
+    let json = |parameters: &str| serde_json::from_str::<serde_json::Value>(&ok(parameters)).expect("JSON");
+    assert_eq!(json(&format!("count=true&{range}"))["total"], 30);
+    let by = json(&format!("by=10s&{range}"));
+    let buckets: Vec<_> =
+        by["groups"].as_array().unwrap().iter().map(|group| (group["value"].as_str().unwrap(), &group["count"])).collect();
+    let ten = serde_json::json!(10);
+    assert_eq!(
+        buckets,
+        ["00", "10", "20"].map(|s| format!("2026-11-24T15:10:{s}.000000Z")).iter().map(|value| (&value[..], &ten)).collect::<Vec<_>>()
+    );
+    let levels = json("by=level");
+    assert_eq!((&levels["total"], &levels["complete"], &levels["damaged"]), (&3_000.into(), &true.into(), &serde_json::json!([])));
+    assert_eq!(levels["groups"][0], serde_json::json!({ "value": "INFO", "count": 1_500 }));
+
+    for (parameters, column) in [
+        ("query=done+(level:loud", Some(13)),
+        ("limit=0", None),
+        ("limit=many", None),
+        ("since=yesterday", None),
+        ("by=colour", None),
+        ("q=x", None),
+    ] {
+        let (status, body) = get_dechunked(&daemon, &format!("/api/search?{parameters}"));
+        let error: serde_json::Value = serde_json::from_str(&body).unwrap_or_else(|_| panic!("{parameters}: {body}"));
+        assert_eq!((status, error["column"].as_u64()), (400, column), "{parameters}: {body}");
+        assert!(error["error"].is_string(), "{body}");
+    }
+    let ended = daemon.stats()["searches"].clone();
+    assert_eq!((&ended["running"], &ended["ended"]["failed"], &ended["ended"]["cancelled"]), (&0.into(), &0.into(), &0.into()), "{ended}");
+    daemon.stop();
+}
+
+#[test]
+fn over_http_few_search_at_once_and_who_leaves_ends_the_work() {
+    let dir = temp_dir();
+    let daemon = TestDaemon::start(dir.path(), &["--shards", "1", "--compression", "zstd"]);
+    let padding = "x".repeat(2_000);
+    let text: String = (0..25_000).map(|n| format!("{{\"n\":{n},\"padding\":\"{padding}\"}}\n")).collect();
+    daemon.send(text.as_bytes());
+    let stats = || daemon.stats()["searches"].clone();
+    // More than the sockets' buffers hold, and nobody reads. The kernel ends such connections after a while, so it may take a second try on a slow machine.
+    let refused = (0..20).any(|_| {
+        let greedy = ["/api/search?limit=100000", "/api/search?limit=100000&query=padding"].map(|path| {
+            let mut stream = std::net::TcpStream::connect(daemon.http).expect("the kernel accepts");
+            write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").expect("sent");
+            stream
+        });
+        let both = (0..200).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            stats()["running"] == 2
+        });
+        let (status, body) = daemon.get("/api/search?query=1");
+        drop(greedy);
+        both && status == 429 && body.contains("too many")
+    });
+    assert!(refused, "a third search runs: {}", stats());
+    daemon.wait_for("searches to end that nobody reads", |_| stats()["running"] == 0);
+    let ended = stats();
+    assert!(ended["ended"]["cancelled"].as_u64() >= Some(2) && ended["ended"]["complete"].as_u64() <= Some(20), "{ended}");
+    assert!(ended["refused"].as_u64() >= Some(1), "{ended}");
+    assert_eq!(get_dechunked(&daemon, "/api/search?query=n:7").0, 200, "their places are free");
+    daemon.stop();
+}
+
+#[test]
+fn over_http_an_answer_that_is_cut_short_does_not_look_whole() {
+    let dir = temp_dir();
+    let daemon = TestDaemon::start(dir.path(), &["--shards", "1", "--compression", "zstd"]);
+    let line = format!("{{\"padding\":\"{}\"}}\n", "x".repeat(20_000));
+    for _ in 0..4 {
+        daemon.send(line.repeat(1_000).as_bytes()); // 80 MB
+    }
+    let answer = raw(&daemon, "/api/search?limit=100000");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{}", &answer[..answer.len().min(300)]);
+    assert!(!answer.ends_with("0\r\n\r\n") && answer.len() > 60_000_000, "{} bytes", answer.len());
+    assert_eq!(daemon.stats()["searches"]["ended"]["bytes"], 1);
+    daemon.stop();
+}
+
+/// The whole answer, as it comes.
+fn raw(daemon: &TestDaemon, path: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(daemon.http).expect("HTTP accepts");
+    stream.set_read_timeout(Some(harness::PATIENCE)).expect("a timeout");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
+}
+
+/// Status and body of an answer that may come in chunks (RFC 9112, section 7.1), and must be whole.
+fn get_dechunked(daemon: &TestDaemon, path: &str) -> (u16, String) {
+    let answer = raw(daemon, path);
+    let (head, mut rest) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
+    if !head.contains("transfer-encoding: chunked") {
+        return (status, rest.to_owned());
+    }
+    let mut body = String::new();
+    loop {
+        let (size, after) = rest.split_once("\r\n").expect("a whole answer");
+        let size = usize::from_str_radix(size, 16).expect("a size");
+        body += &after[..size];
+        rest = after[size..].strip_prefix("\r\n").expect("a chunk's end");
+        if size == 0 {
+            return (status, body);
+        }
+    }
 }

@@ -13,6 +13,7 @@ use clap::{Args, ValueEnum};
 use self::show::{Format, Show};
 use super::{Failure, Outcome};
 use crate::host::cores;
+use crate::limits::{SEARCH_BLOCKS_MAX, SEARCH_WAITING_BYTES_MAX};
 use crate::search::count::{By, MINUTE_US};
 use crate::search::{self, Order, Request, Stats, query, when};
 use crate::store::disk::Disk;
@@ -117,6 +118,8 @@ pub fn search(args: &SearchArgs) -> Result<Outcome, Failure> {
         expr: &expr,
         range: range(args)?,
         threads: cores::available().len(),
+        blocks_max: SEARCH_BLOCKS_MAX,
+        waiting_bytes_max: SEARCH_WAITING_BYTES_MAX,
         stop: &stop,
     };
     let format = args.format.unwrap_or(if io::stdout().is_terminal() { Format::Table } else { Format::Raw });

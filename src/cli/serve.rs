@@ -72,6 +72,7 @@ pub fn budget(config: &Config) -> MemoryBudget {
         compress_threads: config.compress_threads,
         raw_segments: config.raw_segments,
         regex_sets: config.rules.sets() + config.patterns.len(),
+        searches: if config.http.is_some() { limits::HTTP_SEARCHES_MAX } else { 0 },
         segment_filters_bytes_max: match config.index {
             Index::On => limits::segment_filters_bytes_max(config.rotate_size),
             Index::Off => 0,

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::limits::SOURCES_SHOWN_MAX;
 use crate::metrics::counters::{Closed, Counter, Ledger, Pause, ShardCounters};
 use crate::metrics::latency::{Latencies, LatencySlot};
+use crate::metrics::searches::SearchEnd;
 use crate::metrics::{ShardMetrics, Telemetry};
 use crate::record::relp::RelpError;
 use crate::record::{Level, RejectReason};
@@ -34,6 +35,11 @@ pub fn stats(telemetry: &Telemetry) -> Value {
         "pauses": pauses(&counters),
         "shards": telemetry.shards.iter().map(|shard| one_shard(shard)).collect::<Vec<_>>(),
         "store": store(telemetry),
+        "searches": {
+            "running": telemetry.searches.running(),
+            "refused": telemetry.searches.refused(),
+            "ended": named(SearchEnd::ALL.map(|end| (end.name(), telemetry.searches.ended(end)))),
+        },
     })
 }
 
@@ -124,6 +130,7 @@ fn store(telemetry: &Telemetry) -> Value {
         "archived_bytes": store.pool.archive_bytes,
         "compress_cpu_seconds": store.pool.compress_cpu_ns as f64 / 1e9,
         "index_cpu_seconds": store.pool.index_cpu_ns as f64 / 1e9,
+        "blocks_unindexed": store.pool.blocks_unindexed,
         "compression_level": store.pool.level,
         "paused": store.pool.paused,
         "torn_bytes": store.torn_bytes,

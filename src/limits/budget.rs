@@ -2,10 +2,11 @@
 
 use super::{
     BATCH_BYTES, BATCHES_PER_STREAM, BLOCK_BYTES, CSV_COLUMNS_MAX, CSV_HEADER_BYTES_MAX, EXECUTOR_IO_BYTES, HTTP_BUFFER_BYTES,
-    HTTP_CONNECTIONS_MAX, HTTP_REQUESTS_MAX, KIB, MIB, PARTIAL_SHARED_BYTES, PARTIAL_SMALL_BYTES, RECEIVE_BYTES, REGEX_CACHE_BYTES,
-    REGEX_PROGRAM_BYTES_MAX, RELP_ANSWER_BYTES, RELP_ANSWER_RUNS_MAX, RELP_MEMORIES_MAX, RELP_RESEND_LINES_MAX, RULE_SHOWN_BYTES_MAX,
-    RULES_MAX, SERVICE_NAME_BYTES_MAX, SERVICES_MAX, SHARDS_MAX, SOURCE_NAME_BYTES_MAX, SOURCES_COUNTED_MAX, SOURCES_SHOWN_MAX,
-    TEXT_SHAPE_BYTES_MAX,
+    HTTP_CONNECTIONS_MAX, HTTP_REQUESTS_MAX, HTTP_SEARCH_BLOCKS_MAX, HTTP_SEARCH_PIECE_BYTES, HTTP_SEARCH_PIECES_MAX, HTTP_SEARCH_THREADS,
+    HTTP_SEARCH_WAITING_BYTES_MAX, KIB, LITERAL_AUTOMATON_BYTES_MAX, MIB, PARTIAL_SHARED_BYTES, PARTIAL_SMALL_BYTES, QUERY_REGEX_BYTES_MAX,
+    QUERY_REGEXES_MAX, QUERY_TERMS_MAX, RECEIVE_BYTES, REGEX_CACHE_BYTES, REGEX_PROGRAM_BYTES_MAX, RELP_ANSWER_BYTES, RELP_ANSWER_RUNS_MAX,
+    RELP_MEMORIES_MAX, RELP_RESEND_LINES_MAX, RULE_SHOWN_BYTES_MAX, RULES_MAX, SEARCH_GROUP_NAME_BYTES_MAX, SEARCH_GROUPS_MAX,
+    SERVICE_NAME_BYTES_MAX, SERVICES_MAX, SHARDS_MAX, SOURCE_NAME_BYTES_MAX, SOURCES_COUNTED_MAX, SOURCES_SHOWN_MAX, TEXT_SHAPE_BYTES_MAX,
 };
 
 /// Program, allocator, thread stacks and everything small.
@@ -41,6 +42,11 @@ const HTTP_CONNECTION_BYTES: usize = 8 * KIB + GROWTH * 2 * HTTP_BUFFER_BYTES + 
 const HTTP_REQUEST_BYTES: usize = 512 * KIB;
 /// The hashes of a block's words: up to 175,000 (three bits of the longest filter each), and a table of 16 KiB.
 const FILTER_WORDS_BYTES: usize = GROWTH * 175_000 * 8 + 16 * KIB;
+/// What the automata of the largest query take in one thread: both of each literal, those of its regular expressions, and the one that is looked for in blocks.
+const QUERY_AUTOMATA_BYTES: usize =
+    QUERY_TERMS_MAX * 2 * 3 * LITERAL_AUTOMATON_BYTES_MAX + (QUERY_REGEXES_MAX + 1) * 3 * QUERY_REGEX_BYTES_MAX;
+/// A decoder of zstd or gzip.
+const DECODER_BYTES: usize = MIB;
 /// A raw segment's name, block table and place in the queues.
 const SEGMENT_BYTES: usize = 16 * KIB;
 /// Streams per shard: `logs` and `rejected`.
@@ -68,6 +74,8 @@ pub struct BudgetInputs {
     pub raw_segments: usize,
     /// Sets of regexes that lines are matched with.
     pub regex_sets: usize,
+    /// Searches over HTTP at once.
+    pub searches: usize,
     /// Token filters of one segment, in bytes.
     pub segment_filters_bytes_max: usize,
 }
@@ -91,6 +99,7 @@ impl MemoryBudget {
             compress_threads,
             raw_segments,
             regex_sets,
+            searches,
             segment_filters_bytes_max,
         } = inputs;
         let record_bytes_max = stored_bytes_max(line_bytes_max);
@@ -107,6 +116,14 @@ impl MemoryBudget {
         let compress_bytes = COMPRESSOR_BYTES + GROWTH * (block_bytes + block_bytes * 5 / 4) + 3 * block_bytes + stored_scanner_bytes;
         // A table waits, with its filters, until its archive is durable, and is then encoded. A thread keeps a block's text, and its words.
         let filters_bytes = (raw_segments + 1) * segment_filters_bytes_max + compress_threads * (GROWTH * block_bytes + FILTER_WORDS_BYTES);
+        // A block as it is stored, as lines, and as text; and what it held that matches: one such run is made, one waits, one is taken over.
+        let search_thread_bytes = GROWTH * (block_bytes * 5 / 4 + 2 * block_bytes + 3 * block_bytes) + QUERY_AUTOMATA_BYTES + DECODER_BYTES;
+        let search_bytes = HTTP_SEARCH_THREADS * search_thread_bytes
+            + HTTP_SEARCH_WAITING_BYTES_MAX
+            + GROWTH * HTTP_SEARCH_BLOCKS_MAX * 64
+            + 2 * segment_filters_bytes_max
+            + SEARCH_GROUPS_MAX * (SEARCH_GROUP_NAME_BYTES_MAX + 128)
+            + (HTTP_SEARCH_PIECES_MAX + 2) * (GROWTH * HTTP_SEARCH_PIECE_BYTES + record_bytes_max);
         let parts = [
             ("base", BASE_BYTES),
             ("connections", connections_max * (CONNECTION_BYTES + PARTIAL_SMALL_BYTES)),
@@ -124,6 +141,7 @@ impl MemoryBudget {
             ("compress threads", compress_threads * compress_bytes),
             ("raw segments", raw_segments * SEGMENT_BYTES),
             ("token filters", filters_bytes),
+            ("searches over HTTP", searches * search_bytes),
             ("http", HTTP_CONNECTIONS_MAX * HTTP_CONNECTION_BYTES + HTTP_REQUESTS_MAX * HTTP_REQUEST_BYTES),
         ];
         Self { parts: parts.map(|(name, bytes)| (name, bytes as u64)).to_vec() }
@@ -147,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_default_daemon_on_two_cores_fits_in_a_gigabyte() {
+    fn a_default_daemon_on_two_cores_fits_in_one_and_a_half_gigabytes() {
         let budget = MemoryBudget::new(&BudgetInputs {
             shards: 2,
             connections_max: 10_000,
@@ -157,9 +175,10 @@ mod tests {
             compress_threads: 2,
             raw_segments: 24,
             regex_sets: 0,
+            searches: crate::limits::HTTP_SEARCHES_MAX,
             segment_filters_bytes_max: crate::limits::segment_filters_bytes_max(5_000_000),
         });
-        assert!(budget.total() < 1024 * MIB as u64, "{budget:?}");
+        assert!(budget.total() < 1536 * MIB as u64, "{budget:?}");
         assert_eq!(budget.total(), budget.parts.iter().map(|part| part.1).sum::<u64>());
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::matcher;
-use crate::limits::SEARCH_GROUPS_MAX;
+use crate::limits::{SEARCH_GROUP_NAME_BYTES_MAX, SEARCH_GROUPS_MAX};
 use crate::record::timestamp::TimeReader;
 use crate::record::{Level, Timestamp, members};
 use crate::store::segment::{BlockStats, TimeRange};
@@ -105,7 +105,8 @@ impl Counts {
     }
 
     fn add_to(&mut self, group: Group, lines: u64) {
-        if SEARCH_GROUPS_MAX <= self.groups.len() && !self.groups.contains_key(&group) {
+        let is_long = matches!(&group, Group::Text(name) if SEARCH_GROUP_NAME_BYTES_MAX < name.len());
+        if is_long || (SEARCH_GROUPS_MAX <= self.groups.len() && !self.groups.contains_key(&group)) {
             *self.groups.entry(Group::Other).or_default() += lines;
         } else {
             *self.groups.entry(group).or_default() += lines;

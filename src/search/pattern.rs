@@ -3,12 +3,16 @@
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::query::Literal;
-use crate::limits::QUERY_REGEX_BYTES_MAX;
+use crate::limits::{LITERAL_AUTOMATON_BYTES_MAX, QUERY_REGEX_BYTES_MAX};
 use crate::record::words::is_word_byte;
 
 /// Compiles a regular expression as the user wrote it, or says in one line why it is none.
 pub(super) fn regex(pattern: &str) -> Result<Regex, String> {
-    let built = RegexBuilder::new(pattern).size_limit(QUERY_REGEX_BYTES_MAX).dfa_size_limit(QUERY_REGEX_BYTES_MAX).build();
+    built(pattern, QUERY_REGEX_BYTES_MAX)
+}
+
+fn built(pattern: &str, automaton_bytes_max: usize) -> Result<Regex, String> {
+    let built = RegexBuilder::new(pattern).size_limit(QUERY_REGEX_BYTES_MAX).dfa_size_limit(automaton_bytes_max).build();
     built.map_err(|error| match error {
         regex::Error::CompiledTooBig(_) => "this regular expression is too large".to_owned(),
         error => {
@@ -51,8 +55,8 @@ impl Finder {
     pub(super) fn new(literal: &Literal) -> Option<Self> {
         let (bytes, pattern) = (literal.text.as_bytes(), folded(&literal.text));
         Some(Self {
-            anywhere: regex(&pattern).ok()?,
-            whole: regex(&format!(r"\A(?:{pattern})\z")).ok()?,
+            anywhere: built(&pattern, LITERAL_AUTOMATON_BYTES_MAX).ok()?,
+            whole: built(&format!(r"\A(?:{pattern})\z"), LITERAL_AUTOMATON_BYTES_MAX).ok()?,
             start_is_word: bytes.first().is_some_and(|&byte| is_word_byte(byte)),
             end_is_word: bytes.last().is_some_and(|&byte| is_word_byte(byte)),
             open_start: literal.open_start,

@@ -35,7 +35,7 @@ pub enum SearchError {
     #[error("{0}")]
     Query(String),
     /// More blocks than a search keeps in mind.
-    #[error("too much to read at once: narrow the range of time (--since, --until) or the query")]
+    #[error("too much to read at once: narrow the range of time (since, until) or the query")]
     TooMuch,
 }
 
@@ -73,6 +73,10 @@ pub struct Request<'a> {
     pub range: TimeRange,
     /// Threads that read, 1 to [`SEARCH_THREADS_MAX`].
     pub threads: usize,
+    /// Blocks that it may have to read, at 64 bytes of memory each.
+    pub blocks_max: usize,
+    /// Bytes of found lines that wait for their turn in the order of time.
+    pub waiting_bytes_max: usize,
     /// Set by somebody else to end the search early.
     pub stop: &'a AtomicBool,
 }
@@ -124,7 +128,7 @@ pub fn lines(
         Order::OldestFirst => order.key(unit.time.min_us),
     };
     units.sort_by_key(first_key);
-    let mut merge = Merge::default();
+    let mut merge = Merge::new(request.waiting_bytes_max);
     let work = |scanner: &mut Scanner<'_>, unit: &Unit| scanner.run(unit, order, limit);
     let mut expected = 0;
     let done = search.read(&units, work, |run| {

@@ -6,7 +6,7 @@
 use fastbloom::BloomFilter;
 
 use super::meta::Meta;
-use crate::limits::{FILTER_BYTES_MAX, FILTER_SHARE, SEGMENT_FILTERS_BYTES_MAX};
+use crate::limits::{FILTER_BYTES_MAX, FILTER_CPU_SHARE, FILTER_SHARE, SEGMENT_FILTERS_BYTES_MAX};
 use crate::record::words;
 
 /// With more, blocks are read in vain less often than reading the filter costs: at 10 bits, one in 90.
@@ -78,20 +78,54 @@ impl FilterBuilder {
         let text = words::text(block, &mut self.text);
         self.hashes.clear();
         words::for_each_hash(text, |hash| self.hashes.insert(hash));
-        if WORDS_MAX < self.hashes.found.len() {
+        let found = &self.hashes.found;
+        if WORDS_MAX < found.len() {
             return None;
         }
         let bits_max = bytes_max.min(FILTER_BYTES_MAX) * 8;
-        let count = self.hashes.found.len().max(1);
+        let count = found.len().max(1);
         let bits = (BITS_PER_WORD * count).next_multiple_of(64).min(bits_max);
         if bits < BITS_PER_WORD_MIN * count || bits < 64 {
             return None;
         }
         let mut filter = Filter::from_words(vec![0; bits / 64])?;
-        for &hash in &self.hashes.found {
+        for &hash in found {
             filter.0.insert_hash(hash);
         }
         Some(filter)
+    }
+}
+
+/// Keeps the CPU time of filters within a share of that of compressing, [`FILTER_CPU_SHARE`]: what compressing takes earns time, filters spend it. Pure.
+///
+/// Invariant: whatever came before, filters take no more than their share of what compressing has taken since, and [`SAVED_NS_MAX`] and one filter.
+#[derive(Debug, Clone, Default)]
+pub struct FilterShare {
+    /// What may be spent. Below zero where a filter took more than was expected.
+    saved_ns: i64,
+    /// What the last filter took, and the next one is expected to.
+    last_ns: i64,
+}
+
+/// The filters of two segments: what an idle time at a high level has earned is no excuse under load.
+const SAVED_NS_MAX: i64 = 10_000_000;
+
+impl FilterShare {
+    /// A block was compressed in `cpu_ns`.
+    pub fn compressed(&mut self, cpu_ns: u64) {
+        let earned = i64::try_from(cpu_ns / FILTER_CPU_SHARE).unwrap_or(i64::MAX);
+        self.saved_ns = self.saved_ns.saturating_add(earned).min(SAVED_NS_MAX);
+    }
+
+    /// Whether the next block shall have a filter.
+    pub fn allows(&self) -> bool {
+        self.last_ns.min(SAVED_NS_MAX) <= self.saved_ns
+    }
+
+    /// Its filter was built in `cpu_ns`.
+    pub fn indexed(&mut self, cpu_ns: u64) {
+        self.last_ns = i64::try_from(cpu_ns).unwrap_or(i64::MAX);
+        self.saved_ns = self.saved_ns.saturating_sub(self.last_ns);
     }
 }
 
@@ -152,6 +186,29 @@ mod tests {
         assert!(wrong < 20_000 / 50, "{wrong} of 20000");
         assert_eq!(Filter::build(block.as_bytes(), 3_000), None, "too few bytes for so many words");
         assert!(Filter::build(block.as_bytes(), 5_000).unwrap().words().len() * 8 <= 5_000);
+    }
+
+    #[test]
+    fn filters_take_no_more_than_their_share() {
+        for (compress_ns, filter_ns, expected) in [(900, 200, 900), (900, 300, 900), (900, 600, 450), (900, 3_000, 90)] {
+            let mut share = FilterShare::default();
+            let mut built = 0;
+            for _ in 0..900 {
+                share.compressed(compress_ns);
+                if share.allows() {
+                    share.indexed(filter_ns);
+                    built += 1;
+                }
+                assert!(FILTER_CPU_SHARE * built * filter_ns <= 900 * compress_ns + FILTER_CPU_SHARE * filter_ns);
+            }
+            assert!((expected - 3..=expected + 3).contains(&built), "{built} of 900, {filter_ns}");
+        }
+        let mut share = FilterShare::default();
+        share.compressed(u64::MAX); // an idle hour at a high level
+        let spent = std::iter::from_fn(|| share.allows().then(|| share.indexed(500_000))).count();
+        assert_eq!(spent, 20);
+        share.indexed(u64::MAX);
+        assert!(!share.allows());
     }
 
     proptest! {

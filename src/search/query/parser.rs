@@ -2,13 +2,14 @@
 
 use super::lexer::{self, Placed, Relation, Token, error};
 use super::{Compare, Expr, Field, LevelSet, Literal, QueryError, Term, Test};
-use crate::limits::{QUERY_BYTES_MAX, QUERY_DEPTH_MAX, QUERY_TERMS_MAX};
+use crate::limits::{QUERY_BYTES_MAX, QUERY_DEPTH_MAX, QUERY_REGEXES_MAX, QUERY_TERMS_MAX};
 use crate::record::Level;
 use crate::search::pattern;
 
 struct Parser {
     tokens: std::vec::IntoIter<Placed>,
     terms: usize,
+    regexes: usize,
     /// Where the query ends.
     end: usize,
 }
@@ -18,7 +19,7 @@ pub(super) fn parse(query: &str) -> Result<Expr, QueryError> {
         return error(1, format!("a query has at most {QUERY_BYTES_MAX} bytes"));
     }
     let tokens = lexer::tokens(query)?;
-    let mut parser = Parser { tokens: tokens.into_iter(), terms: 0, end: query.chars().count() + 1 };
+    let mut parser = Parser { tokens: tokens.into_iter(), terms: 0, regexes: 0, end: query.chars().count() + 1 };
     if parser.tokens.as_slice().is_empty() {
         return Ok(Expr::All);
     }
@@ -98,6 +99,10 @@ impl Parser {
         self.terms += 1;
         if QUERY_TERMS_MAX < self.terms {
             return error(column, format!("a query has at most {QUERY_TERMS_MAX} conditions"));
+        }
+        self.regexes += usize::from(matches!(term, Term::Regex(_) | Term::Field(_, Test::Regex(_))));
+        if QUERY_REGEXES_MAX < self.regexes {
+            return error(column, format!("a query has at most {QUERY_REGEXES_MAX} regular expressions; one can hold several: /a|b/"));
         }
         Ok(Expr::Term(term))
     }

@@ -1,13 +1,12 @@
 //! Matching lines of several blocks in one order. Pure.
 //!
-//! A line is handed on once no block that is still to come can hold one before it. What waits is bounded by [`SEARCH_WAITING_BYTES_MAX`].
+//! A line is handed on once no block that is still to come can hold one before it. What waits is bounded: beyond, lines are handed on before that is sure.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
 
 use super::Order;
-use crate::limits::SEARCH_WAITING_BYTES_MAX;
 
 /// The matching lines of one block, by key.
 #[derive(Debug, Default)]
@@ -50,9 +49,14 @@ pub(super) struct Merge {
     heads: BinaryHeap<Reverse<(i64, usize, usize)>>,
     added: usize,
     waiting_bytes: usize,
+    waiting_bytes_max: usize,
 }
 
 impl Merge {
+    pub(super) fn new(waiting_bytes_max: usize) -> Self {
+        Self { waiting_bytes_max, ..Self::default() }
+    }
+
     pub(super) fn add(&mut self, run: Run) {
         let Some(first) = run.lines.first() else { return };
         self.waiting_bytes += run.bytes.len();
@@ -74,7 +78,7 @@ impl Merge {
     /// Hands on every line before `bound`, the first key that may still come; all of them if none may.
     pub(super) fn emit(&mut self, bound: Option<i64>, mut emit: impl FnMut(i64, &[u8]) -> ControlFlow<()>) -> ControlFlow<()> {
         while let Some(&Reverse((key, added, place))) = self.heads.peek() {
-            if bound.is_some_and(|bound| bound < key) && self.waiting_bytes <= SEARCH_WAITING_BYTES_MAX {
+            if bound.is_some_and(|bound| bound < key) && self.waiting_bytes <= self.waiting_bytes_max {
                 break;
             }
             self.heads.pop();

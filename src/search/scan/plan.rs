@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::{Search, SearchError, Stats};
-use crate::limits::SEARCH_BLOCKS_MAX;
 use crate::search::block::Unit;
 use crate::search::count::{By, Counts};
 use crate::search::prune::Verdict;
@@ -35,7 +34,7 @@ pub(super) fn plan(search: &Search<'_>, counting: Option<Option<By>>) -> Result<
                 Err(error) if error.is_not_found() => {} // deleted meanwhile
                 Err(error) => part.stats.add_damage(error.to_string()),
             }
-            if SEARCH_BLOCKS_MAX < part.units.len() {
+            if search.request.blocks_max < part.units.len() {
                 break;
             }
         }
@@ -48,7 +47,7 @@ pub(super) fn plan(search: &Search<'_>, counting: Option<Option<By>>) -> Result<
         work();
     });
     let plan = whole.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if SEARCH_BLOCKS_MAX < plan.units.len() { Err(SearchError::TooMuch) } else { Ok(plan) }
+    if search.request.blocks_max < plan.units.len() { Err(SearchError::TooMuch) } else { Ok(plan) }
 }
 
 impl Plan {

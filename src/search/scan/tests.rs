@@ -212,7 +212,7 @@ fn any_segments() -> impl Strategy<Value = Vec<(State, Vec<String>)>> {
 }
 
 fn request<'a>(dir: &'a Path, expr: &'a Expr, range: TimeRange, stop: &'a AtomicBool) -> Request<'a> {
-    Request { disk: Disk::new(), dir, stream: Stream::Logs, expr, range, threads: 2, stop }
+    Request { disk: Disk::new(), dir, stream: Stream::Logs, expr, range, threads: 2, blocks_max: 1_000, waiting_bytes_max: 1 << 20, stop }
 }
 
 fn found(request: &Request<'_>, order: Order, limit: Option<usize>) -> Vec<(i64, String)> {

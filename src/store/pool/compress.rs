@@ -15,7 +15,7 @@ use crate::store::cut::{BlockCutter, agrees, scan_block};
 use crate::store::disk::DiskFile;
 use crate::store::durable::{self, Written};
 use crate::store::error::StorageError;
-use crate::store::filter::FilterBuilder;
+use crate::store::filter::{FilterBuilder, FilterShare, Index};
 use crate::store::meta::Meta;
 use crate::store::name::Codec;
 use crate::store::segment::BlockStats;
@@ -35,6 +35,7 @@ struct Bench {
     out: Vec<u8>,
     compressor: Option<Compressor>,
     filters: FilterBuilder,
+    share: FilterShare,
 }
 
 /// How an attempt ended that brought no archive.
@@ -137,7 +138,7 @@ impl Worker {
     ) -> Result<(Output, Meta), Failed> {
         let name = segment.id.archive_name(Some(codec));
         let archive = self.shared.disk.create(&name.clone().temporary().in_dir(&self.shared.dir))?;
-        let Bench { scanner, cutter, raw: buffer, out, compressor, filters } = bench;
+        let Bench { scanner, cutter, raw: buffer, out, compressor, filters, share } = bench;
         let failed = |error| StorageError::Codec { path: segment.path.clone(), error };
         let compressor = match compressor {
             Some(compressor) => compressor,
@@ -148,13 +149,23 @@ impl Worker {
             if self.shared.is_stopped() {
                 return Err(Failed::Stopped);
             }
+            let start_ns = thread_cpu_ns();
             let crc = compressor.compress(block, level, out).map_err(failed)?;
+            share.compressed(thread_cpu_ns() - start_ns);
             archive.write_all(out)?;
             let stats = stats.cloned().unwrap_or_else(|| scan_block(block, scanner));
             meta.push(out.len() as u64, Some(crc), stats);
-            let start_ns = thread_cpu_ns();
-            filters.index_last(self.shared.index, block, &mut meta);
-            self.shared.stats().index_cpu_ns.fetch_add(thread_cpu_ns() - start_ns, Ordering::Relaxed);
+            if self.shared.index == Index::On {
+                if share.allows() {
+                    let start_ns = thread_cpu_ns();
+                    filters.index_last(Index::On, block, &mut meta);
+                    let index_ns = thread_cpu_ns() - start_ns;
+                    share.indexed(index_ns);
+                    self.shared.stats().index_cpu_ns.fetch_add(index_ns, Ordering::Relaxed);
+                } else {
+                    self.shared.stats().blocks_unindexed.fetch_add(1, Ordering::Relaxed);
+                }
+            }
             Ok(())
         };
         match segment.blocks.as_deref() {

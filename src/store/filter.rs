@@ -98,7 +98,7 @@ impl FilterBuilder {
 
 /// Keeps the CPU time of filters within a share of that of compressing, [`FILTER_CPU_SHARE`]: what compressing takes earns time, filters spend it. Pure.
 ///
-/// Invariant: whatever came before, filters take no more than their share of what compressing has taken since, and [`SAVED_NS_MAX`] and one filter.
+/// Invariant: whatever came before, filters take no more than their share of what compressing has taken since, what may be saved up, and one filter.
 #[derive(Debug, Clone, Default)]
 pub struct FilterShare {
     /// What may be spent. Below zero where a filter took more than was expected.

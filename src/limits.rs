@@ -203,15 +203,15 @@ pub const RETENTION_TIME_SHARE_MAX: u32 = 4;
 /// The longest query: far beyond what people type, and what a link may carry.
 pub const QUERY_BYTES_MAX: usize = 4 * KIB;
 /// Conditions in a query: each is asked of every candidate line.
-pub const QUERY_TERMS_MAX: usize = 64;
+pub const QUERY_TERMS_MAX: usize = 32;
 /// Parentheses and negations within each other: reading a query recurses.
 pub const QUERY_DEPTH_MAX: usize = 32;
 /// What one regular expression of a query may compile to, and what each direction of its lazily built automaton may keep.
-pub const QUERY_REGEX_BYTES_MAX: usize = MIB;
+pub const QUERY_REGEX_BYTES_MAX: usize = 256 * KIB;
 /// Regular expressions in a query: each thread has all of them, and each may take three times [`QUERY_REGEX_BYTES_MAX`].
 pub const QUERY_REGEXES_MAX: usize = 4;
 /// What each direction of a literal's automaton may keep: a literal of ordinary length needs a tenth.
-pub const LITERAL_AUTOMATON_BYTES_MAX: usize = 64 * KIB;
+pub const LITERAL_AUTOMATON_BYTES_MAX: usize = 32 * KIB;
 
 /// The longest token filter of a block: a tenth of an incompressible block is less. A longer block is one huge line.
 pub const FILTER_BYTES_MAX: usize = 64 * KIB;
@@ -229,14 +229,18 @@ pub fn segment_filters_bytes_max(rotate_bytes: u64) -> usize {
 
 /// Threads that one search uses at most: beyond, the disk is what it waits for.
 pub const SEARCH_THREADS_MAX: usize = 16;
-/// Blocks that one search may have to read, at 64 bytes each: half a terabyte of raw lines in blocks of usual size.
+/// What a search keeps of each block that it may have to read.
+pub const SEARCH_BLOCK_BYTES: usize = 40;
+/// And of each line that waits for its turn, besides the line.
+pub const SEARCH_LINE_BYTES: usize = 16;
+/// Blocks that one search may have to read: half a terabyte of raw lines in blocks of usual size.
 pub const SEARCH_BLOCKS_MAX: usize = MIB;
 /// Matching lines that wait for their turn in the order of time. Beyond, the first of them are shown before it is sure that none comes before them: blocks
 /// that overlap are written at the same time, so this is a second of traffic and more.
 pub const SEARCH_WAITING_BYTES_MAX: usize = 64 * MIB;
 /// Searches over HTTP at once; more are told to come back. Each may take tens of megabytes, and its CPU from compression.
 pub const HTTP_SEARCHES_MAX: usize = 2;
-/// Threads of one: two searches never take more than two cores from lines.
+/// Threads of one, which is what [`budget`] reckons with: two searches never take more than two cores from lines.
 pub const HTTP_SEARCH_THREADS: usize = 1;
 /// What they are nicer by than the shards, as compress threads are.
 pub const SEARCH_NICE: i32 = 5;
@@ -254,15 +258,17 @@ pub const HTTP_SEARCH_PIECE_BYTES: usize = 64 * KIB;
 pub const HTTP_SEARCH_PIECES_MAX: usize = 4;
 /// See [`HTTP_SEARCH_PIECE_BYTES`].
 pub const HTTP_SEARCH_FLUSH: Duration = Duration::from_millis(50);
-/// Blocks that one may have to read, at 64 bytes each: 64 GiB of raw lines.
-pub const HTTP_SEARCH_BLOCKS_MAX: usize = 128 * KIB;
+/// Blocks that one may have to read: 32 GiB of raw lines.
+pub const HTTP_SEARCH_BLOCKS_MAX: usize = 64 * KIB;
 /// See [`SEARCH_WAITING_BYTES_MAX`].
-pub const HTTP_SEARCH_WAITING_BYTES_MAX: usize = 8 * MIB;
+pub const HTTP_SEARCH_WAITING_BYTES_MAX: usize = 4 * MIB;
+/// Groups that one names, the largest; the rest are told together. A day has 1,440 minutes.
+pub const HTTP_SEARCH_GROUPS_MAX: usize = 2_000;
 
 /// Groups that are counted by name; the rest are counted together.
 pub const SEARCH_GROUPS_MAX: usize = 10_000;
 /// The longest name of one; lines whose name is longer are counted with the rest.
-pub const SEARCH_GROUP_NAME_BYTES_MAX: usize = KIB;
+pub const SEARCH_GROUP_NAME_BYTES_MAX: usize = 256;
 
 const _: () = assert!(8 * FILTER_SHARE >= 9 * 10);
 const _: () = assert!(RECEIVE_BYTES <= BATCH_BYTES);

@@ -4,6 +4,8 @@
 
 #[path = "daemon/harness.rs"]
 mod harness;
+#[path = "daemon/relp_client.rs"]
+mod relp_client;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
@@ -154,6 +156,82 @@ fn formats_and_streams() {
     let rejected = search(dir.path(), &["--stream", "rejected", "reason:invalid_json"]);
     assert!(rejected.code == Some(0) && rejected.out.contains("broken"), "{}", rejected.out);
     assert_eq!(search(dir.path(), &["--count", "plain"]).out, "1\n");
+    daemon.stop();
+}
+
+#[test]
+fn what_was_rejected_is_found_however_it_came() {
+    let dir = temp_dir();
+    let daemon = TestDaemon::start(dir.path(), &[&relp_client::RELP[..], &["--line-max", "2KiB"]].concat());
+    let mut client = relp_client::Client::open(&daemon);
+    client.send(&["{\"broken by\": relp", "{\"whole\": true}"]);
+    client.answered_since(1);
+    daemon.send(b"<34>1 2026-11-24T15:00:00Z host su - - - not \xff UTF-8\n");
+    daemon.send(format!("too long {}\n", "x".repeat(3_000)).as_bytes());
+    let found = |query: &str| search(dir.path(), &["--stream", "rejected", "--format", "json", query]).out;
+    let reason = |query: &str| {
+        let found = found(query);
+        let record: serde_json::Value = serde_json::from_str(&found).unwrap_or_else(|error| panic!("{query}: {error}: {found}"));
+        record["record"]["reason"].as_str().expect("a reason").to_owned()
+    };
+    assert_eq!(reason("\"broken by\""), "invalid_json");
+    assert_eq!(reason("line:relp"), "invalid_json");
+    assert_eq!(reason("reason=invalid_utf8"), "invalid_utf8");
+    assert_eq!(reason("\"too long\" bytes>=2048"), "line_too_long");
+    assert_eq!(found("whole"), "");
+    assert_eq!(search(dir.path(), &["--stream", "rejected", "--count"]).out, "3\n");
+    let table = search(dir.path(), &["--stream", "rejected", "--format", "table", "relp"]).out;
+    assert!(table.ends_with("{\"broken by\": relp\n") && table.lines().count() == 1, "{table}");
+    drop(client);
+    daemon.stop();
+
+    let dir = temp_dir();
+    let daemon = TestDaemon::start(dir.path(), &["--format", "csv"]);
+    daemon.send(b"timestamp,level,message\n2026-11-24T15:00:00Z,WARN,whole\nragged,line\n");
+    let ragged = search(dir.path(), &["--stream", "rejected", "reason:csv_ragged line:ragged"]);
+    assert!(ragged.code == Some(0) && ragged.out.contains("\"line\":\"ragged,line\""), "{}", ragged.out);
+    assert_eq!(search(dir.path(), &["--count", "level:warn whole"]).out, "1\n");
+    daemon.stop();
+}
+
+#[test]
+fn text_lines_are_found_as_they_came_and_by_their_tags() {
+    let dir = temp_dir();
+    let rules = ["--tag", "payment=service:pay.*", "--tag", "slow=took=[0-9]{3}", "--exclude", "level=DEBUG", "--compression", "zstd"];
+    let daemon = TestDaemon::start(dir.path(), &[&["--rotate-size", "20kB"], &rules[..]].concat());
+    let filler: String = (0..300).map(|n| format!("2026-11-24 15:00:00,{n:03} INFO [auth] login of user{n} failed\n")).collect();
+    let lines = "2026-11-24 15:00:01,250 WARNING [pay] card declined took=250ms\n\
+                 2026-11-24 15:00:02,000 DEBUG [pay] unseen\n\
+                 {\"service\":\"payments\",\"message\":\"took=9ms\",\"tags\":[\"own\"]}\n";
+    daemon.send(filler.as_bytes());
+    daemon.send(lines.as_bytes());
+    let count = |query: &str| search(dir.path(), &["--count", query]).out.trim().to_owned();
+    for (query, expected) in [
+        ("\"15:00:01,250 WARNING [pay] card\"", "1"),
+        ("\"WARNING [pay]\"", "1"),
+        ("level:warn service:pay", "1"),
+        ("\"INFO [auth] login\"", "300"),
+        ("\"INFO [auth] login of user17 failed\"", "1"),
+        ("\"[auth] card\"", "0"),
+        ("/^2026-11-24 15:00:0[12].* card/", "1"),
+        ("-\"[auth] login\"", "2"),
+        ("tag:payment", "2"),
+        ("tag:slow", "1"),
+        ("tag:own", "1"),
+        ("tag:payment -tag:slow", "1"),
+        ("unseen", "0"),
+    ] {
+        assert_eq!(count(query), expected, "{query}");
+    }
+    let raw = search(dir.path(), &["\"[pay] card declined\""]).out;
+    assert!(raw.contains("\"layout\":\"{timestamp} WARNING [{service}] {message}\",\"tags\":[\"payment\",\"slow\"]"), "{raw}");
+    assert_eq!(
+        search(dir.path(), &["--format", "line", "tag:payment"]).out,
+        "2026-11-24 15:00:01,250 WARNING [pay] card declined took=250ms\n\
+         {\"service\":\"payments\",\"message\":\"took=9ms\",\"tags\":[\"own\",\"payment\"]}\n"
+    );
+    let tags = search(dir.path(), &["--by", "tag", "--format", "csv"]).out;
+    assert!(["payment,2\r\n", "slow,1\r\n", "own,1\r\n", "(none),300\r\n"].iter().all(|row| tags.contains(row)), "{tags}");
     daemon.stop();
 }
 

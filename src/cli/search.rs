@@ -128,7 +128,7 @@ pub fn search(args: &SearchArgs) -> Result<Outcome, Failure> {
         let (counts, stats) = search::count(&request, args.by.map(Group::by)).map_err(failed)?;
         let shown = match args.by {
             None => writeln!(io::stdout(), "{}", counts.total),
-            Some(by) => show.counts(by.name(), &counts.groups()),
+            Some(by) => show.counts(by.name(), &counts.groups(usize::MAX)),
         };
         shown.or_else(closed)?;
         (counts.total, stats)

@@ -73,9 +73,9 @@ pub fn budget(config: &Config) -> MemoryBudget {
         raw_segments: config.raw_segments,
         regex_sets: config.rules.sets() + config.patterns.len(),
         searches: if config.http.is_some() { limits::HTTP_SEARCHES_MAX } else { 0 },
-        segment_filters_bytes_max: match config.index {
-            Index::On => limits::segment_filters_bytes_max(config.rotate_size),
-            Index::Off => 0,
+        segment_filters_bytes_max: match (config.index, config.compression) {
+            (Index::On, Some(_)) => limits::segment_filters_bytes_max(config.rotate_size),
+            _ => 0,
         },
     })
 }

@@ -18,7 +18,7 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 
 use self::work::{Job, Piece, What};
-use crate::limits::{HTTP_SEARCH_LINES_DEFAULT, HTTP_SEARCH_LINES_MAX, HTTP_SEARCHES_MAX};
+use crate::limits::{HTTP_SEARCH_GROUPS_MAX, HTTP_SEARCH_LINES_DEFAULT, HTTP_SEARCH_LINES_MAX, HTTP_SEARCHES_MAX};
 use crate::metrics::Telemetry;
 use crate::search::count::{By, MINUTE_US};
 use crate::search::{self, query, when};
@@ -169,7 +169,8 @@ pub(super) async fn search(State(searches): State<Searches>, params: Result<Quer
     match answer.next().await {
         Some(Piece::Failed(message)) => Err(Refusal::Failed(message)),
         Some(Piece::Counts { counts, stats, is_complete }) => {
-            let groups: Vec<_> = counts.groups().into_iter().map(|(value, lines)| json!({ "value": value, "count": lines })).collect();
+            let groups: Vec<_> =
+                counts.groups(HTTP_SEARCH_GROUPS_MAX).into_iter().map(|(value, lines)| json!({ "value": value, "count": lines })).collect();
             Ok(axum::Json(json!({
                 "total": counts.total,
                 "by": by,

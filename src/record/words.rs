@@ -29,6 +29,7 @@ pub fn is_word_byte(byte: u8) -> bool {
 pub fn text<'a>(stored: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
     let Some(first) = memchr::memchr(b'\\', stored) else { return stored };
     scratch.clear();
+    scratch.reserve_exact(stored.len()); // an escape is longer than what it means
     let (mut copied, mut at) = (0, first);
     loop {
         scratch.extend_from_slice(&stored[copied..at]);

@@ -46,13 +46,18 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// The groups by name, the largest first; spans of time by time, and levels by level.
-    pub fn groups(&self) -> Vec<(String, u64)> {
+    /// The groups by name, the largest first; spans of time by time, and levels by level. Those that come after the first `max` are one.
+    pub fn groups(&self, max: usize) -> Vec<(String, u64)> {
         let mut groups: Vec<(&Group, u64)> = self.groups.iter().map(|(group, &lines)| (group, lines)).collect();
         groups.sort_by(|(a, a_lines), (b, b_lines)| match (a, b) {
+            (Group::Other, _) | (_, Group::Other) => a.cmp(b),
             (Group::Text(_), _) | (_, Group::Text(_)) => b_lines.cmp(a_lines).then_with(|| a.cmp(b)),
             _ => a.cmp(b),
         });
+        if max < groups.len() {
+            let rest = groups.drain(max.saturating_sub(1)..).map(|(_, lines)| lines).sum();
+            groups.push((&Group::Other, rest));
+        }
         groups.into_iter().map(|(group, lines)| (group.name(), lines)).collect()
     }
 

@@ -2,6 +2,8 @@
 //!
 //! A block is searched for a literal that every matching line must hold, as its bytes stand; only lines with a hit, and lines with escapes, whose text reads
 //! otherwise, are looked at one by one, and JSON is walked only where a term asks for a value. Where a query has no such literal, every line is looked at.
+//!
+//! A record that was made of a text line is also what that line was: phrases and regular expressions are looked for in both.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -10,16 +12,18 @@ use regex::bytes::Regex;
 
 use super::pattern::{self, Finder};
 use super::query::{Compare, Expr, Field, LevelSet, Literal, Term, Test};
+use crate::limits::BLOCK_BYTES;
 use crate::record::members::{self, Facts, Value};
 use crate::record::timestamp::TimeReader;
-use crate::record::words;
+use crate::record::{layout, words};
 
 /// A query, compiled. One per thread: it keeps buffers.
 #[derive(Debug)]
 pub struct Matcher {
     condition: Condition,
-    /// Every matching line without escapes holds one of these.
-    needle: Option<Regex>,
+    /// Every matching line without escapes holds what the first finds; one with a layout, which may hold a phrase in pieces, what the second does.
+    needles: [Option<Regex>; 2],
+    needles_differ: bool,
     text: Vec<u8>,
     times: TimeReader,
 }
@@ -49,6 +53,8 @@ enum ValueTest {
 struct Line<'a> {
     stored: &'a [u8],
     text: &'a [u8],
+    /// What the record was made of, if that is another text.
+    line: OnceCell<Option<Vec<u8>>>,
     facts: OnceCell<Facts<'a>>,
 }
 
@@ -56,14 +62,23 @@ impl Matcher {
     /// Compiles `expr`, which is in normal form; an error says which part is too large.
     pub fn new(expr: &Expr) -> Result<Self, String> {
         let condition = compile(expr)?;
-        let needle = required(expr).and_then(|literals| pattern::any_of(&literals));
-        Ok(Self { condition, needle, text: Vec::new(), times: TimeReader::default() })
+        let literals = required(expr).unwrap_or_default();
+        let words: Vec<&str> = literals.iter().map_while(|literal| longest_word(literal)).collect();
+        let needles_differ = literals.iter().any(|literal| longest_word(literal) != Some(&literal.text));
+        let whole = pattern::any_of(literals.iter().map(|literal| &literal.text[..]));
+        let in_pieces = if needles_differ && words.len() == literals.len() { pattern::any_of(words.into_iter()) } else { None };
+        Ok(Self { condition, needles: [whole, in_pieces], needles_differ, text: Vec::new(), times: TimeReader::default() })
     }
 
     /// Whether `line`, without its newline, matches.
     pub fn matches(&mut self, line: &[u8]) -> bool {
         let text = words::text(line, &mut self.text);
-        self.condition.holds(&Line { stored: line, text, facts: OnceCell::new() }, &mut self.times)
+        self.condition.holds(&Line { stored: line, text, line: OnceCell::new(), facts: OnceCell::new() }, &mut self.times)
+    }
+
+    /// Gives back what only a long line needed.
+    pub(super) fn forget(&mut self) {
+        self.text.shrink_to(BLOCK_BYTES);
     }
 
     /// Hands every matching line of `block`, which is whole lines, to `found`, without its newline, in order.
@@ -71,7 +86,8 @@ impl Matcher {
         if matches!(self.condition, Condition::All) {
             return lines(block).for_each(found);
         }
-        let Some(needle) = self.needle.take() else {
+        let which = usize::from(self.needles_differ && layout::may_have(block));
+        let Some(needle) = self.needles[which].take() else {
             return lines(block).filter(|line| self.matches(line)).for_each(found);
         };
         let mut start = 0;
@@ -92,7 +108,7 @@ impl Matcher {
                 escape = memchr::memchr(b'\\', &block[start..]).map(|escape| start + escape);
             }
         }
-        self.needle = Some(needle);
+        self.needles[which] = Some(needle);
     }
 }
 
@@ -122,6 +138,12 @@ fn required(expr: &Expr) -> Option<Vec<&Literal>> {
         }),
         Expr::Or(parts) => parts.iter().map(required).collect::<Option<Vec<_>>>().map(|all| all.concat()),
     }
+}
+
+/// The longest run of bytes in `literal` that are part of words: a record that was made of a line with the literal holds it in one piece.
+fn longest_word(literal: &Literal) -> Option<&str> {
+    let is_separator = |c: char| c.is_ascii() && !words::is_word_byte(c as u8);
+    literal.text.split(is_separator).filter(|word| !word.is_empty()).max_by_key(|word| word.len())
 }
 
 fn compile(expr: &Expr) -> Result<Condition, String> {
@@ -179,8 +201,8 @@ impl Condition {
             Self::And(parts) => parts.iter().all(|part| part.holds(line, times)),
             Self::Or(parts) => parts.iter().any(|part| part.holds(line, times)),
             Self::Not(inner) => !inner.holds(line, times),
-            Self::Text(finder) => finder.is_in(line.text),
-            Self::Regex(regex) => regex.is_match(line.text),
+            Self::Text(finder) => finder.is_in(line.text) || (!finder.is_word() && line.made_of().is_some_and(|text| finder.is_in(text))),
+            Self::Regex(regex) => regex.is_match(line.text) || line.made_of().is_some_and(|text| regex.is_match(text)),
             Self::Levels(set) => set.contains(line.facts(times).level),
             Self::Service(test) => line.facts(times).service.as_ref().is_some_and(|service| test.string(service)),
             Self::Field(names, test) => names.iter().any(|name| member(line.stored, name.as_bytes(), test)),
@@ -191,6 +213,10 @@ impl Condition {
 impl<'a> Line<'a> {
     fn facts(&self, times: &mut TimeReader) -> &Facts<'a> {
         self.facts.get_or_init(|| members::facts(self.stored, times))
+    }
+
+    fn made_of(&self) -> Option<&[u8]> {
+        self.line.get_or_init(|| layout::line(self.stored)).as_deref()
     }
 }
 

@@ -33,35 +33,40 @@ fn folded(text: &str) -> String {
         .collect()
 }
 
-/// Finds one of several literals, wherever it stands.
-pub(super) fn any_of(literals: &[&Literal]) -> Option<Regex> {
-    let patterns: Vec<String> = literals.iter().map(|literal| folded(&literal.text)).collect();
-    regex(&patterns.join("|")).ok()
+/// Finds one of several literals, wherever it stands; nothing can find one of none.
+pub(super) fn any_of<'a>(literals: impl Iterator<Item = &'a str>) -> Option<Regex> {
+    let patterns: Vec<String> = literals.map(folded).collect();
+    if patterns.is_empty() { None } else { regex(&patterns.join("|")).ok() }
 }
 
 /// A literal that is looked for in texts.
 #[derive(Debug)]
 pub(super) struct Finder {
-    anywhere: Regex,
-    whole: Regex,
+    regex: Regex,
     start_is_word: bool,
     end_is_word: bool,
     open_start: bool,
     open_end: bool,
+    is_word: bool,
 }
 
 impl Finder {
     /// Compiles `literal`; `None` if it is too long for that.
     pub(super) fn new(literal: &Literal) -> Option<Self> {
-        let (bytes, pattern) = (literal.text.as_bytes(), folded(&literal.text));
+        let bytes = literal.text.as_bytes();
         Some(Self {
-            anywhere: built(&pattern, LITERAL_AUTOMATON_BYTES_MAX).ok()?,
-            whole: built(&format!(r"\A(?:{pattern})\z"), LITERAL_AUTOMATON_BYTES_MAX).ok()?,
+            regex: built(&folded(&literal.text), LITERAL_AUTOMATON_BYTES_MAX).ok()?,
             start_is_word: bytes.first().is_some_and(|&byte| is_word_byte(byte)),
             end_is_word: bytes.last().is_some_and(|&byte| is_word_byte(byte)),
             open_start: literal.open_start,
             open_end: literal.open_end,
+            is_word: bytes.iter().all(|&byte| is_word_byte(byte)),
         })
+    }
+
+    /// Whether it is within one word, wherever it is.
+    pub(super) fn is_word(&self) -> bool {
+        self.is_word
     }
 
     /// Whether `text` holds the literal, beginning and ending where words do.
@@ -76,19 +81,46 @@ impl Finder {
     /// Whether `text` is the literal, with anything at its open ends.
     pub(super) fn is_all_of(&self, text: &[u8]) -> bool {
         if !self.open_start && !self.open_end {
-            return self.whole.is_match(text);
+            // It can't match at the start in two lengths: each of its characters matches one.
+            return self.regex.find(text).is_some_and(|found| found.range() == (0..text.len()));
         }
         self.any(text, |start, end| (self.open_start || start == 0) && (self.open_end || end == text.len()))
     }
 
     fn any(&self, text: &[u8], is_right: impl Fn(usize, usize) -> bool) -> bool {
         let mut from = 0;
-        while let Some(found) = self.anywhere.find_at(text, from) {
+        while let Some(found) = self.regex.find_at(text, from) {
             if is_right(found.start(), found.end()) {
                 return true;
             }
             from = found.start() + 1;
         }
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_people_look_for_is_not_too_large() {
+        for pattern in [
+            r"\w+@\w+\.\w+",
+            r"(?i)failed|error|panic|timed? ?out|refused|Zoë",
+            r"user=\d+ .*took=\d{4,}ms",
+            r"\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}\b",
+            r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+            r"\p{L}+\s\p{Lu}",
+        ] {
+            assert!(regex(pattern).is_ok(), "{pattern}: {:?}", regex(pattern));
+        }
+        assert_eq!(regex(r"\w{100}").unwrap_err(), "this regular expression is too large");
+        let words = ["connection refused", "ÄÖÜ ß", "Ελλάδα", &"x".repeat(1_000)];
+        for text in words {
+            let literal = Literal { text: text.to_owned(), open_start: false, open_end: false };
+            assert!(Finder::new(&literal).is_some_and(|finder| finder.is_in(text.to_uppercase().as_bytes()) || text == "ÄÖÜ ß"), "{text}");
+        }
+        assert!(any_of(words.into_iter()).is_some());
     }
 }

@@ -73,7 +73,7 @@ pub struct Request<'a> {
     pub range: TimeRange,
     /// Threads that read, 1 to [`SEARCH_THREADS_MAX`].
     pub threads: usize,
-    /// Blocks that it may have to read, at 64 bytes of memory each.
+    /// Blocks that it may have to read, at [`SEARCH_BLOCK_BYTES`](crate::limits::SEARCH_BLOCK_BYTES) of memory each.
     pub blocks_max: usize,
     /// Bytes of found lines that wait for their turn in the order of time.
     pub waiting_bytes_max: usize,
@@ -127,7 +127,7 @@ pub fn lines(
         Order::NewestFirst => order.key(unit.time.max_us),
         Order::OldestFirst => order.key(unit.time.min_us),
     };
-    units.sort_by_key(first_key);
+    units.sort_unstable_by_key(|unit| (first_key(unit), unit.source, unit.offset));
     let mut merge = Merge::new(request.waiting_bytes_max);
     let work = |scanner: &mut Scanner<'_>, unit: &Unit| scanner.run(unit, order, limit);
     let mut expected = 0;
@@ -181,7 +181,8 @@ impl<'a> Search<'a> {
         self.request.stop.load(Ordering::Relaxed)
     }
 
-    /// Lets threads do `work` on the units, and takes what comes out in the units' order, until `take` has enough. Each thread is at most two units ahead.
+    /// Lets threads do `work` on the units, and takes what comes out in the units' order, until `take` has enough. Each of several threads is at most two units
+    /// ahead; a single one is the caller's.
     fn read<T: Send>(
         &self,
         units: &[Unit],
@@ -189,6 +190,15 @@ impl<'a> Search<'a> {
         mut take: impl FnMut(Result<T, StorageError>) -> ControlFlow<()>,
     ) -> Result<(), SearchError> {
         let threads = self.threads(units.len());
+        if threads == 1 {
+            let mut scanner = Scanner::new(self);
+            for unit in units {
+                if self.is_stopped() || take(work(&mut scanner, unit)).is_break() {
+                    break;
+                }
+            }
+            return Ok(());
+        }
         let enough = AtomicBool::new(false);
         std::thread::scope(|scope| {
             // Unit n goes through channel n modulo their number, so that each channel is in order, and full ones hold their threads up.
@@ -235,6 +245,7 @@ impl<'a> Scanner<'a> {
     /// Hands each matching line of `unit` that is within the range to `found`, with its time if `needs_time`, else with any within the range.
     fn each(&mut self, unit: &Unit, needs_time: bool, mut found: impl FnMut(&[u8], i64, &mut TimeReader)) -> Result<(), StorageError> {
         let Self { search, reader, matcher, times } = self;
+        let _long = unit.lock();
         let Some(block) = reader.read(&search.request.disk, &search.sources, unit)? else { return Ok(()) };
         let is_inside = search.pruner.is_within(unit.time.min_us) && search.pruner.is_within(unit.time.max_us);
         matcher.each_match(block, |line| {
@@ -247,6 +258,8 @@ impl<'a> Scanner<'a> {
                 found(line, time_us, times);
             }
         });
+        reader.forget(unit);
+        matcher.forget();
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, Stdout, Write};
 
 use clap::ValueEnum;
 
+use crate::record::layout;
 use crate::record::members::{self, Facts, Value};
 use crate::record::timestamp::TimeReader;
 use crate::record::{Level, Timestamp};
@@ -15,6 +16,8 @@ use crate::search::Found;
 pub(super) enum Format {
     /// Each line as it is stored
     Raw,
+    /// As it came, where it is stored as its parts (text lines of a known shape), else as it is stored
+    Line,
     /// One JSON object a line: time, level, service, and the record
     Json,
     /// time, level, service, message
@@ -47,15 +50,20 @@ impl Show {
 
     /// One matching line.
     pub(super) fn line(&mut self, found: &Found<'_>) -> io::Result<()> {
-        if self.format == Format::Raw {
-            self.out.write_all(found.line)?;
+        let plain = match self.format {
+            Format::Raw => Some(Cow::Borrowed(found.line)),
+            Format::Line => Some(layout::line(found.line).map_or(Cow::Borrowed(found.line), Cow::Owned)),
+            Format::Json | Format::Csv | Format::Table => None,
+        };
+        if let Some(line) = plain {
+            self.out.write_all(&line)?;
             return self.out.write_all(b"\n");
         }
         let facts = members::facts(found.line, &mut self.times);
         let mut time = Vec::new();
         Timestamp(found.time_us).write_rfc3339(&mut time);
         match self.format {
-            Format::Raw => Ok(()),
+            Format::Raw | Format::Line => Ok(()),
             Format::Json => self.json(found, &facts, &time),
             Format::Csv => self.csv(found, &facts, &time),
             Format::Table => self.row(found, &facts, &time),
@@ -106,7 +114,7 @@ impl Show {
         }
         for (group, lines) in groups {
             match self.format {
-                Format::Raw | Format::Table => writeln!(self.out, "{lines:>12}  {}", printable(group.as_bytes()))?,
+                Format::Raw | Format::Line | Format::Table => writeln!(self.out, "{lines:>12}  {}", printable(group.as_bytes()))?,
                 Format::Json => writeln!(self.out, "{}", serde_json::json!({ name: group, "count": lines }))?,
                 Format::Csv => {
                     write_csv(&mut self.out, group.as_bytes())?;
@@ -118,9 +126,9 @@ impl Show {
     }
 }
 
-/// The message of a record; the whole line if it has none.
+/// The message of a record, or the line that was rejected; the whole record if it has neither.
 fn message(line: &[u8]) -> Cow<'_, [u8]> {
-    let is_message = |key: &[u8]| matches!(key, b"message" | b"msg");
+    let is_message = |key: &[u8]| matches!(key, b"message" | b"msg" | b"line");
     members::members(line)
         .find_map(|(key, value)| match value {
             Value::String(escaped) if is_message(key) => Some(members::decoded(escaped)),

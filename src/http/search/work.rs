@@ -44,7 +44,7 @@ pub(super) enum What {
 /// What comes out.
 #[derive(Debug)]
 pub(super) enum Piece {
-    /// Whole lines.
+    /// What goes on with the lines.
     Lines(Vec<u8>),
     /// These were all. What ends without it is not all.
     End,
@@ -181,10 +181,14 @@ impl Worker {
                 return ControlFlow::Break(());
             };
             room = rest;
-            piece.extend_from_slice(hit.line);
-            piece.push(b'\n');
             left -= 1;
-            if HTTP_SEARCH_PIECE_BYTES <= piece.len() || sent.is_none_or(|sent| HTTP_SEARCH_FLUSH <= sent.elapsed()) {
+            for bytes in [hit.line, b"\n"].into_iter().flat_map(|bytes| bytes.chunks(HTTP_SEARCH_PIECE_BYTES)) {
+                if HTTP_SEARCH_PIECE_BYTES < piece.len() + bytes.len() && !self.send(Piece::Lines(std::mem::take(&mut piece))) {
+                    return ControlFlow::Break(());
+                }
+                piece.extend_from_slice(bytes);
+            }
+            if sent.is_none_or(|sent| HTTP_SEARCH_FLUSH <= sent.elapsed()) {
                 if !self.send(Piece::Lines(std::mem::take(&mut piece))) {
                     return ControlFlow::Break(());
                 }

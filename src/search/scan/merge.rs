@@ -7,6 +7,7 @@ use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
 
 use super::Order;
+use crate::limits::{BLOCK_DECODED_BYTES_MAX, SEARCH_LINE_BYTES};
 
 /// The matching lines of one block, by key.
 #[derive(Debug, Default)]
@@ -19,23 +20,31 @@ pub(super) struct Run {
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     key: i64,
-    start: usize,
-    len: usize,
+    start: u32,
+    len: u32,
 }
+
+const _: () = assert!(BLOCK_DECODED_BYTES_MAX <= u32::MAX as usize);
+const _: () = assert!(size_of::<Entry>() == SEARCH_LINE_BYTES);
 
 impl Run {
     pub(super) fn push(&mut self, key: i64, line: &[u8]) {
-        self.lines.push(Entry { key, start: self.bytes.len(), len: line.len() });
+        self.lines.push(Entry { key, start: self.bytes.len() as u32, len: line.len() as u32 });
         self.bytes.extend_from_slice(line);
     }
 
-    /// Puts the lines in order, and keeps the first `limit` of them. Lines of one time keep the order of their file.
+    /// Puts the lines in order, and keeps the first `limit` of them. Lines of one time stay in the order of their file, or in the reverse.
     pub(super) fn finish(&mut self, order: Order, limit: Option<usize>) {
-        if order == Order::NewestFirst {
-            self.lines.reverse();
+        match order {
+            Order::OldestFirst => self.lines.sort_unstable_by_key(|entry| (entry.key, entry.start)),
+            Order::NewestFirst => self.lines.sort_unstable_by_key(|entry| (entry.key, !entry.start)),
         }
-        self.lines.sort_by_key(|entry| entry.key);
         self.lines.truncate(limit.unwrap_or(usize::MAX));
+    }
+
+    /// What it takes while it waits.
+    fn waiting_bytes(&self) -> usize {
+        self.bytes.len() + SEARCH_LINE_BYTES * self.lines.len()
     }
 }
 
@@ -59,7 +68,7 @@ impl Merge {
 
     pub(super) fn add(&mut self, run: Run) {
         let Some(first) = run.lines.first() else { return };
-        self.waiting_bytes += run.bytes.len();
+        self.waiting_bytes += run.waiting_bytes();
         let key = first.key;
         let place = match self.free.pop() {
             Some(place) => {
@@ -84,12 +93,12 @@ impl Merge {
             self.heads.pop();
             let run = &mut self.runs[place];
             let Entry { start, len, .. } = run.lines[run.next];
-            emit(key, &run.bytes[start..start + len])?;
+            emit(key, &run.bytes[start as usize..][..len as usize])?;
             run.next += 1;
             match run.lines.get(run.next) {
                 Some(entry) => self.heads.push(Reverse((entry.key, added, place))),
                 None => {
-                    self.waiting_bytes -= run.bytes.len();
+                    self.waiting_bytes -= run.waiting_bytes();
                     *run = Run::default();
                     self.free.push(place);
                 }

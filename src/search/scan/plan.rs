@@ -63,14 +63,20 @@ impl Plan {
                 _ => false,
             };
             if !is_counted {
-                let (len, raw_len) = (block.len as usize, block.stats.raw_len as usize);
+                // What is too long for that is longer than any block, and is found to be damaged when it is read.
+                let [source, len, raw_len] =
+                    [source as u64, block.len, block.stats.raw_len].map(|number| u32::try_from(number).unwrap_or(u32::MAX));
                 self.units.push(Unit { source, offset: block.offset, len, raw_len, time });
             }
         }
     }
 
     fn join(&mut self, other: Plan) {
-        self.units.extend(other.units);
+        if self.units.is_empty() {
+            self.units = other.units;
+        } else {
+            self.units.extend(other.units);
+        }
         self.counts.merge(other.counts);
         self.stats.blocks += other.stats.blocks;
         other.stats.damaged.into_iter().for_each(|what| self.stats.add_damage(what));

@@ -111,8 +111,11 @@ fn naive(expr: &Expr, line: &str) -> bool {
         Expr::And(parts) => parts.iter().all(|part| naive(part, line)),
         Expr::Or(parts) => parts.iter().any(|part| naive(part, line)),
         Expr::Not(inner) => !naive(inner, line),
-        Expr::Term(Term::Text(literal)) => holds(&text, literal),
-        Expr::Term(Term::Regex(regex)) => regex::Regex::new(regex).unwrap().is_match(&text),
+        Expr::Term(Term::Text(literal)) => holds(&text, literal) || made_of(&record).is_some_and(|line| holds(&line, literal)),
+        Expr::Term(Term::Regex(regex)) => {
+            let regex = regex::Regex::new(regex).unwrap();
+            regex.is_match(&text) || made_of(&record).is_some_and(|line| regex.is_match(&line))
+        }
         Expr::Term(Term::Levels(set)) => {
             set.contains(record["level"].as_str().map_or(Level::Unknown, |name| Level::parse(name.as_bytes())))
         }
@@ -137,6 +140,16 @@ fn naive(expr: &Expr, line: &str) -> bool {
     }
 }
 
+/// The line that a record with a layout was made of, by the rule of docs/FORMAT.md.
+fn made_of(record: &Value) -> Option<String> {
+    let place = regex::Regex::new(r"\{\{|\{([^{}]*)\}").unwrap();
+    let line = place.replace_all(record.get("layout")?.as_str()?, |place: &regex::Captures<'_>| match place.get(1) {
+        None => "{".to_owned(),
+        Some(name) => record[name.as_str()].as_str().map_or_else(|| record[name.as_str()].to_string(), str::to_owned),
+    });
+    Some(line.into_owned())
+}
+
 /// Few words, so that queries meet lines; some of them parts of others, with escapes, or in another script.
 const WORDS: [&str; 10] = ["time", "timeout", "TimeOut", "out", "user_7", "say \"hi\"", "two\nlines", "Zoë", "a-b", "back\\slash"];
 
@@ -155,6 +168,30 @@ prop_compose! {
         let message = if ascii { message.replace('ë', "\\u00eb") } else { message };
         format!("{{{time}\"level\":\"{level}\",\"service\":\"{service}\",\"message\":{message},\"tags\":{},\"ms\":{ms}}}", serde_json::json!(tags))
     }
+}
+
+/// Lines of some shapes as they came, and what they become.
+fn any_text_line() -> impl Strategy<Value = (String, String)> {
+    let shapes = vec![
+        "2026-11-24 15:00:0#,123 LEVEL [auth] MESSAGE",
+        "2026-11-24 15:00:0# LEVEL [main] payment: MESSAGE",
+        "2026-11-24T15:00:0#Z LEVEL auth{7}MESSAGE",
+        "ts=2026-11-24T15:00:0#Z level=LEVEL msg=\"MESSAGE\" user_7=out",
+        "Nov 24 15:00:0# host auth[#]: MESSAGE",
+        "LEVEL:auth-api:MESSAGE",
+        "E1124 15:00:00.12345# 1 time.go:138] MESSAGE",
+        "MESSAGE",
+    ];
+    let message = prop::collection::vec(prop::sample::select(WORDS.iter().map(|word| word.replace('\n', " ")).collect::<Vec<_>>()), 1..4);
+    (prop::sample::select(shapes), 0..10u32, prop::sample::select(vec!["INFO", "WARNING", "error", "W"]), message).prop_map(
+        |(shape, second, level, message)| {
+            let line = shape.replace('#', &second.to_string()).replace("LEVEL", level).replace("MESSAGE", &message.join(" "));
+            let mut record = Vec::new();
+            let mut reader = crate::record::text::TextReader::default();
+            reader.write_record(&mut record, line.as_bytes(), Timestamp(1_795_532_430_000_000), |_, _| ()).unwrap();
+            (line, String::from_utf8(record).unwrap())
+        },
+    )
 }
 
 fn any_query() -> impl Strategy<Value = String> {
@@ -194,6 +231,14 @@ fn any_query() -> impl Strategy<Value = String> {
         "ms<10",
         "level",
         "*",
+        "\"INFO [auth] time\"",
+        "\"[auth] tim\"*",
+        "\": \"",
+        "\"WARNING auth{7}out\"",
+        "/^2026.* INFO .auth. /",
+        "/msg=.t/",
+        "\"error:auth-api:timeout\"",
+        "-\"15:00:03 host\"",
     ]);
     word.prop_map(str::to_owned).prop_recursive(3, 12, 3, |inner| {
         prop_oneof![
@@ -208,7 +253,8 @@ fn any_segments() -> impl Strategy<Value = Vec<(State, Vec<String>)>> {
     let table = prop::sample::select(vec![Table::Missing, Table::Plain, Table::Indexed, Table::Indexed]);
     let archived = (prop::sample::select(Codec::ALL.to_vec()), table).prop_map(|(codec, table)| State::Archived(codec, table));
     let state = prop_oneof![1 => Just(State::Raw), 3 => archived];
-    prop::collection::vec((state, prop::collection::vec(any_line(), 1..12)), 1..5)
+    let line = prop_oneof![3 => any_line(), 1 => any_text_line().prop_map(|(_, record)| record)];
+    prop::collection::vec((state, prop::collection::vec(line, 1..12)), 1..5)
 }
 
 fn request<'a>(dir: &'a Path, expr: &'a Expr, range: TimeRange, stop: &'a AtomicBool) -> Request<'a> {
@@ -244,7 +290,11 @@ proptest! {
         let request = request(dir.path(), &expr, range, &stop);
 
         // A line without a time counts with its block, whose bounds a scan of lines does not know: those are compared only without a range.
-        let own_time = |line: &str| serde_json::from_str::<Value>(line).unwrap()["ts"].as_i64().map(|second| second * 1_000_000);
+        let own_time = |line: &str| {
+            let record: Value = serde_json::from_str(line).unwrap();
+            let time = |text: &str| crate::record::timestamp::TimeReader::default().parse(text).unwrap().0;
+            record["timestamp"].as_str().map(time).or_else(|| record["ts"].as_i64().map(|second| second * 1_000_000))
+        };
         let is_compared = |line: &str| range == EVERYTHING || own_time(line).is_some();
         let is_within = |line: &str| own_time(line).is_none_or(|time| (range.min_us..=range.max_us).contains(&time));
         let mut expected: Vec<String> = segments.iter().flat_map(|(_, lines)| lines)
@@ -276,19 +326,46 @@ proptest! {
             String::from_utf8(text).unwrap()
         };
         for (by, expected) in [
-            (By::Level, by_hand(&|(_, line)| vec![Level::parse(field(line, "level").as_str().unwrap().as_bytes()).name().to_owned()])),
-            (By::Service, by_hand(&|(_, line)| vec![field(line, "service").as_str().unwrap().to_owned()])),
+            (By::Level, by_hand(&|(_, line)| vec![Level::parse(field(line, "level").as_str().unwrap_or_default().as_bytes()).name().to_owned()])),
+            (By::Service, by_hand(&|(_, line)| vec![field(line, "service").as_str().unwrap_or("(none)").to_owned()])),
             (By::Tag, by_hand(&|(_, line)| {
-                let tags: Vec<String> = field(line, "tags").as_array().unwrap().iter().map(|tag| tag.as_str().unwrap().to_owned()).collect();
+                let tags = field(line, "tags").as_array().cloned().unwrap_or_default();
+                let tags: Vec<String> = tags.iter().map(|tag| tag.as_str().unwrap().to_owned()).collect();
                 if tags.is_empty() { vec!["(none)".to_owned()] } else { tags }
             })),
             (By::Time(60_000_000), by_hand(&|(time, _)| vec![minute(*time)])),
         ] {
             let (counts, _) = count(&request, Some(by)).unwrap();
             prop_assert_eq!(counts.total, all.len() as u64);
-            prop_assert_eq!(counts.groups().into_iter().collect::<BTreeMap<_, _>>(), expected, "{:?}", by);
+            prop_assert_eq!(counts.groups(usize::MAX).into_iter().collect::<BTreeMap<_, _>>(), expected, "{:?}", by);
         }
         prop_assert_eq!(count(&request, None).unwrap().0.total, all.len() as u64);
+    }
+}
+
+proptest! {
+    /// Every phrase of a text line as it came is found in what it became, and no filter says that it is not there.
+    #[test]
+    fn phrases_of_a_text_line_are_found_across_its_parts((line, record) in any_text_line(), from in any::<prop::sample::Index>(), to in any::<prop::sample::Index>()) {
+        let ends: Vec<usize> = line.char_indices().map(|(at, _)| at).chain([line.len()]).collect();
+        let (a, b) = (ends[from.index(ends.len())], ends[to.index(ends.len())]);
+        let (start, end) = (a.min(b), a.max(b));
+        prop_assume!(start < end);
+        let phrase = line[start..end].replace('\\', "\\\\").replace('"', "\\\"");
+        let expr = query::parse(&format!("*\"{phrase}\"*")).unwrap();
+        let block = format!("{{\"n\":1}}\n{record}\n");
+        let mut found = false;
+        Matcher::new(&expr).unwrap().each_match(block.as_bytes(), |hit| found |= hit == record.as_bytes());
+        prop_assert!(found, "{} in {}", expr, record);
+        let filter = FilterBuilder::default().build(block.as_bytes(), 10_000);
+        let is_word = |at: usize| line.as_bytes().get(at).is_some_and(|&byte| crate::record::words::is_word_byte(byte));
+        if !(start > 0 && is_word(start - 1) && is_word(start)) && !(is_word(end - 1) && is_word(end)) {
+            let expr = query::parse(&format!("\"{phrase}\"")).unwrap();
+            prop_assert!(Matcher::new(&expr).unwrap().matches(record.as_bytes()), "{} in {}", expr, record);
+            let stats = scan_block(block.as_bytes(), &mut StoredScanner::default());
+            let verdict = Pruner::new(&expr, EVERYTHING).verdict(&stats, EVERYTHING, filter.as_ref());
+            prop_assert!(filter.is_some() && verdict == super::super::prune::Verdict::Some, "{}", expr);
+        }
     }
 }
 

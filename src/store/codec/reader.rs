@@ -104,7 +104,7 @@ impl BlockDecoder {
             return Err(damaged("a block is longer than any that is written"));
         }
         raw.clear();
-        raw.reserve(raw_len);
+        raw.reserve_exact(raw_len);
         let whole = match codec {
             Codec::Zstd => {
                 let context = self.zstd.get_or_insert_with(DCtx::create);

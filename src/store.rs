@@ -4,6 +4,7 @@
 
 pub mod catalog;
 pub mod codec;
+pub mod cursor;
 pub mod cut;
 pub mod disk;
 pub mod durable;
@@ -11,6 +12,7 @@ pub mod error;
 pub mod guard;
 pub mod housekeeping;
 pub mod level;
+pub mod marks;
 pub mod meta;
 pub mod name;
 pub mod open;

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -253,6 +254,16 @@ impl DiskFile {
             }
         }
         Ok(filled)
+    }
+
+    /// Fills `buf` from `offset`, wherever the current position is.
+    pub fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> Result<(), StorageError> {
+        self.disk.run(Op::Read, &self.path, || self.file.read_exact_at(buf, offset))
+    }
+
+    /// What the system says about the file.
+    pub fn stat(&self) -> Result<fs::Metadata, StorageError> {
+        self.disk.run(Op::Stat, &self.path, || self.file.metadata())
     }
 
     /// Goes to `offset` bytes from the start.

@@ -331,6 +331,8 @@ impl Cursor {
         if let Some(source) = self.open_sealed(shard, seq, offset)? {
             return Ok(Found::Source(source));
         }
+        // Only what was sealed before the listing must be in it.
+        let open = mark.map(|mark| mark.seq());
         // A listing that runs while a raw file gives way to its archive may miss both; the next one does not.
         for _ in 0..2 {
             self.list()?;
@@ -338,8 +340,10 @@ impl Cursor {
                 return Ok(Found::Source(source));
             }
         }
+        if open == Some(seq) {
+            return Ok(Found::NotYet);
+        }
         let later = self.listing.from(shard, seq + 1).next().map(|sealed| sealed.id.seq);
-        let open = mark.map(|mark| mark.seq()).filter(|open| seq < *open);
         Ok(later.into_iter().chain(open).min().map_or(Found::NotYet, Found::Gone))
     }
 

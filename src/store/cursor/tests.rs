@@ -185,15 +185,16 @@ fn any_step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
-    fn what_comes_out_is_what_was_written(steps in prop::collection::vec(any_step(), 1..60), durable in any::<bool>()) {
-        let reach = if durable { Reach::Durable } else { Reach::Written };
+    fn what_comes_out_is_what_was_written(steps in prop::collection::vec(any_step(), 1..60), is_durable in any::<bool>()) {
+        let reach = if is_durable { Reach::Durable } else { Reach::Written };
         let mut world = World::new();
         let mut cursor = world.cursor(reach, &Start::Beginning);
         let mut read: [Vec<u8>; SHARDS] = Default::default();
         let mut last: Option<(usize, usize, Positions)> = None;
+        let mut durable = [0; SHARDS];
         for step in steps {
             match step {
                 Step::Append(shard, lines) => world.append(shard, lines),
@@ -225,7 +226,8 @@ proptest! {
             }
             for shard in 0..SHARDS {
                 prop_assert!(world.written[shard].starts_with(&read[shard]), "shard {}", shard);
-                prop_assert!(reach == Reach::Written || read[shard].len() <= world.durable(shard), "shard {}", shard);
+                durable[shard] = durable[shard].max(world.durable(shard));
+                prop_assert!(reach == Reach::Written || read[shard].len() <= durable[shard], "shard {}", shard);
             }
         }
         for shard in 0..SHARDS {
@@ -233,8 +235,9 @@ proptest! {
         }
         read_all(&mut cursor, &mut read);
         for shard in 0..SHARDS {
-            let readable = if reach == Reach::Written { world.written[shard].len() } else { world.durable(shard) };
-            prop_assert_eq!(&world.written[shard][..readable], &read[shard], "shard {}", shard);
+            let all = world.written[shard].len();
+            let (least, most) = if reach == Reach::Written { (all, all) } else { (world.durable(shard), durable[shard].max(world.durable(shard))) };
+            prop_assert!((least..=most).contains(&read[shard].len()) && world.written[shard].starts_with(&read[shard]), "shard {}", shard);
         }
         while !world.sealed.is_empty() {
             world.archive(0, Some(Codec::Gzip), true);
@@ -396,7 +399,7 @@ fn cursors_follow_while_segments_change_under_them() {
                     })
                 })
                 .collect();
-            for round in 0..300 {
+            for round in 0..150 {
                 for shard in 0..SHARDS {
                     for _ in 0..3 {
                         world.append(shard, 1 + round % 7);

@@ -4,6 +4,7 @@
 
 pub mod catalog;
 pub mod codec;
+pub mod cursor;
 pub mod cut;
 pub mod disk;
 pub mod durable;
@@ -12,6 +13,7 @@ pub mod filter;
 pub mod guard;
 pub mod housekeeping;
 pub mod level;
+pub mod marks;
 pub mod meta;
 pub mod name;
 pub mod open;

@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::disk::{Disk, DiskFile};
 use super::error::StorageError;
+use super::marks::OpenMark;
 use super::name::{FileName, ShardTag, Stream};
 use super::permits::RawPermit;
 use super::segment::{BlockStats, SealedSegment, Sequence};
@@ -22,6 +23,8 @@ pub struct SegmentWriter {
     sequence: Sequence,
     permit: Option<Arc<RawPermit>>,
     open: Option<OpenFile>,
+    /// Tells readers how far it has come.
+    mark: Arc<OpenMark>,
 }
 
 #[derive(Debug)]
@@ -39,6 +42,9 @@ pub struct SyncTarget {
     disk: Disk,
     dir: PathBuf,
     file: Arc<DiskFile>,
+    /// The segment's number.
+    seq: u64,
+    mark: Arc<OpenMark>,
     has_durable_name: Arc<AtomicBool>,
     /// The file may be sealed, archived and removed meanwhile, but it takes its place on disk until this is dropped.
     _permit: Option<Arc<RawPermit>>,
@@ -48,11 +54,14 @@ impl SegmentWriter {
     /// Writes to `dir`, beginning with a new segment at the first append.
     pub fn new(disk: Disk, dir: &Path, stream: Stream, shard: ShardTag, sequence: Sequence) -> Self {
         let open_path = FileName::Open(stream, shard).in_dir(dir);
-        Self { disk, dir: dir.to_path_buf(), open_path, sequence, permit: None, open: None }
+        let mark = Arc::new(OpenMark::new(sequence.seq_next()));
+        Self { disk, dir: dir.to_path_buf(), open_path, sequence, permit: None, open: None, mark }
     }
 
-    /// Goes on with the open segment that a former process left, `len` bytes of whole lines.
+    /// Goes on with the open segment that a former process left, `len` bytes of whole lines, all of them durable.
     pub fn resume(&mut self, file: DiskFile, len: u64, permit: RawPermit) {
+        self.mark.set_written(len);
+        self.mark.set_durable(self.sequence.seq_next(), len);
         self.open = Some(OpenFile { file: Arc::new(file), len, has_durable_name: Arc::default() });
         self.permit = Some(Arc::new(permit));
     }
@@ -60,6 +69,11 @@ impl SegmentWriter {
     /// Bytes of the open segment.
     pub fn len(&self) -> u64 {
         self.open.as_ref().map_or(0, |open| open.len)
+    }
+
+    /// Where readers see how far it has come.
+    pub fn mark(&self) -> Arc<OpenMark> {
+        Arc::clone(&self.mark)
     }
 
     /// Whether there is no open segment, or an empty one.
@@ -91,6 +105,9 @@ impl SegmentWriter {
         let before = *done;
         let outcome = open.file.write_from(bytes, done);
         open.len += (*done - before) as u64;
+        if outcome.is_ok() {
+            self.mark.set_written(open.len);
+        }
         outcome
     }
 
@@ -98,9 +115,11 @@ impl SegmentWriter {
     pub fn seal(&mut self, blocks: Option<&[BlockStats]>) -> Result<SealedSegment, StorageError> {
         assert!(self.open.is_some(), "only what was appended to is sealed");
         let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let id = self.sequence.next_id(now_s);
+        let id = self.sequence.id(now_s);
         let path = FileName::Sealed(id).in_dir(&self.dir);
         self.disk.rename(&self.open_path, &path)?;
+        self.sequence.advance();
+        self.mark.set_sealed(self.sequence.seq_next());
         let (open, permit) = self.open.take().zip(self.permit.take()).expect("an open segment holds a permit");
         Ok(SealedSegment { id, path, raw_bytes: open.len, blocks: blocks.map(<[BlockStats]>::to_vec), on_durable: None, permit })
     }
@@ -112,6 +131,8 @@ impl SegmentWriter {
             disk: self.disk.clone(),
             dir: self.dir.clone(),
             file: open.file.clone(),
+            seq: self.sequence.seq_next(),
+            mark: self.mark(),
             has_durable_name: open.has_durable_name.clone(),
             _permit: self.permit.clone(),
         })
@@ -121,10 +142,14 @@ impl SegmentWriter {
 impl SyncTarget {
     /// Makes what has been written durable, and the file's name with it. Never retried: after a failure nothing is known about the bytes.
     pub fn sync(&self) -> Result<(), StorageError> {
+        let (seq, written) = self.mark.written();
         self.file.fdatasync()?;
         if !self.has_durable_name.load(Ordering::Relaxed) {
             self.disk.sync_dir(&self.dir)?;
             self.has_durable_name.store(true, Ordering::Relaxed);
+        }
+        if seq == self.seq {
+            self.mark.set_durable(seq, written);
         }
         Ok(())
     }

@@ -106,10 +106,18 @@ impl Sequence {
         Sequence { stream, shard, seq_next }
     }
 
-    /// Names the segment that is sealed at `sealed_at_s`, seconds since 1970 UTC.
-    pub fn next_id(&mut self, sealed_at_s: u64) -> SegmentId {
-        let seq = self.seq_next;
+    /// The next segment's number.
+    pub fn seq_next(&self) -> u64 {
+        self.seq_next
+    }
+
+    /// Names the next segment, which is sealed at `sealed_at_s`, seconds since 1970 UTC.
+    pub fn id(&self, sealed_at_s: u64) -> SegmentId {
+        SegmentId { stream: self.stream, shard: self.shard, sealed_at_s, seq: self.seq_next }
+    }
+
+    /// A segment has got that name.
+    pub fn advance(&mut self) {
         self.seq_next += 1;
-        SegmentId { stream: self.stream, shard: self.shard, sealed_at_s, seq }
     }
 }

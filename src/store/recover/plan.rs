@@ -293,9 +293,9 @@ mod tests {
         let (shard0, shard1, shard2) = (ShardTag::of(0, 3), ShardTag::of(1, 3), ShardTag::of(2, 3));
         assert_eq!(sequences.next_id(Stream::Logs, ShardTag::SINGLE, 9).to_string(), "logs_19700101_000009_000008");
         assert_eq!(sequences.next_id(Stream::Logs, shard0, 9).to_string(), "logs_19700101_000009_s00_000009");
-        assert_eq!(sequences.hand_over(Stream::Logs, shard0).next_id(9).seq, 10);
-        assert_eq!(sequences.hand_over(Stream::Logs, shard1).next_id(9).seq, 3);
-        assert_eq!(sequences.hand_over(Stream::Logs, shard2).next_id(9).seq, 1);
+        assert_eq!(sequences.hand_over(Stream::Logs, shard0).seq_next(), 10);
+        assert_eq!(sequences.hand_over(Stream::Logs, shard1).seq_next(), 3);
+        assert_eq!(sequences.hand_over(Stream::Logs, shard2).seq_next(), 1);
         assert_eq!(sequences.next_id(Stream::Rejected, shard0, 9).seq, 1_000_000_000_000_000_000);
     }
 }

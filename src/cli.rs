@@ -3,6 +3,7 @@
 pub mod check;
 pub mod search;
 pub mod serve;
+pub mod tail;
 
 use std::fmt;
 use std::process::ExitCode;
@@ -22,7 +23,7 @@ struct Cli {
 }
 
 const AFTER_HELP: &str = "Exit codes: 0 clean, 1 bad usage, configuration or preflight, 2 storage failure or a defect, 3 the drain deadline passed, \
-                          129, 130, 143 a second SIGHUP, SIGINT, SIGTERM; those of search are its own";
+                          129, 130, 143 a second SIGHUP, SIGINT, SIGTERM; those of search and tail are their own";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -32,6 +33,8 @@ enum Command {
     Check(serve::ServeArgs),
     /// Find stored lines, with or without a running daemon
     Search(search::SearchArgs),
+    /// Show lines as a running daemon writes them
+    Tail(tail::TailArgs),
 }
 
 /// How a command ended that did what it should, or was stopped in it.
@@ -101,7 +104,7 @@ pub fn main(disk: Disk) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
-            let is_search = std::env::args_os().nth(1).is_some_and(|command| command == "search");
+            let is_search = std::env::args_os().nth(1).is_some_and(|command| command == "search" || command == "tail");
             return ExitCode::from(if !error.use_stderr() {
                 0
             } else if is_search {
@@ -116,6 +119,7 @@ pub fn main(disk: Disk) -> ExitCode {
         Command::Serve(args) => serve::serve(args, disk),
         Command::Check(args) => check::check(args),
         Command::Search(args) => search::search(args),
+        Command::Tail(args) => tail::tail(args),
     };
     match ended {
         Ok(Outcome::Clean) => ExitCode::SUCCESS,

@@ -111,7 +111,7 @@ pub const RELP_ROOM_FRAMES_MIN: usize = RELP_ANSWER_RUNS_MAX / 2;
 pub const RELP_UNREAD_MAX: Duration = Duration::from_secs(60);
 
 /// HTTP connections at once; more wait to be accepted.
-pub const HTTP_CONNECTIONS_MAX: usize = 256;
+pub const HTTP_CONNECTIONS_MAX: usize = 128;
 /// How long an HTTP connection may take to send the whole head of its first or next request, and how long it may take no byte of its answer. Beyond, it is
 /// closed, since others may wait for its place. Shorter than most scrape intervals: opening a connection costs a scraper nothing.
 pub const HTTP_IDLE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -264,6 +264,27 @@ pub const HTTP_SEARCH_BLOCKS_MAX: usize = 64 * KIB;
 pub const HTTP_SEARCH_WAITING_BYTES_MAX: usize = 4 * MIB;
 /// Groups that one names, the largest; the rest are told together. A day has 1,440 minutes.
 pub const HTTP_SEARCH_GROUPS_MAX: usize = 2_000;
+
+/// Live tails over HTTP at once, each with a thread.
+pub const HTTP_TAILS_MAX: usize = 4;
+/// What their threads are nicer by than the shards: all of them together get less than a tenth of what one busy shard does.
+pub const HTTP_TAIL_NICE: i32 = 15;
+/// How often one looks for new lines, and for room, where there are none: nobody reads faster.
+pub const HTTP_TAIL_INTERVAL: Duration = Duration::from_millis(50);
+/// How often something is sent, so that both ends know that the other is there. Shorter than what browsers, proxies and [`HTTP_IDLE_TIMEOUT`] wait for.
+pub const HTTP_TAIL_HEARTBEAT: Duration = Duration::from_secs(4);
+/// Events are sent in pieces of about so many bytes, of which so many wait for the connection.
+pub const HTTP_TAIL_PIECE_BYTES: usize = 64 * KIB;
+/// See [`HTTP_TAIL_PIECE_BYTES`].
+pub const HTTP_TAIL_PIECES_MAX: usize = 4;
+/// Events that are made of one block's lines: twice what lines of usual length become. Beyond, they are counted as missed.
+pub const HTTP_TAIL_EVENTS_BYTES_MAX: usize = 2 * BLOCK_BYTES;
+/// With more than this left unread, as it is on disk, a listener is told what it has missed instead: what it would see is not live, and may soon be deleted.
+pub const HTTP_TAIL_BEHIND_BYTES_MAX: u64 = 32 * MIB as u64;
+/// How long counting what a listener has missed may take: beyond, the rest is not counted.
+pub const HTTP_TAIL_CATCH_UP_MAX: Duration = Duration::from_secs(1);
+/// The longest line of an event that `logboom tail` takes: longer than any that is stored.
+pub const TAIL_EVENT_BYTES_MAX: u64 = BLOCK_DECODED_BYTES_MAX as u64 + KIB as u64;
 
 /// Groups that are counted by name; the rest are counted together.
 pub const SEARCH_GROUPS_MAX: usize = 10_000;

@@ -205,7 +205,7 @@ fn text_lines_are_found_as_they_came_and_by_their_tags() {
                  {\"service\":\"payments\",\"message\":\"took=9ms\",\"tags\":[\"own\"]}\n";
     daemon.send(filler.as_bytes());
     daemon.send(lines.as_bytes());
-    let count = |query: &str| search(dir.path(), &["--count", query]).out.trim().to_owned();
+    let count = |query: &str| search(dir.path(), &["--count", "--", query]).out.trim().to_owned();
     for (query, expected) in [
         ("\"15:00:01,250 WARNING [pay] card\"", "1"),
         ("\"WARNING [pay]\"", "1"),

@@ -1,6 +1,6 @@
 //! `logboom search`: finds stored lines, and shows or counts them.
 
-mod show;
+pub(super) mod show;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::ops::ControlFlow;
@@ -78,9 +78,18 @@ enum Group {
 
 /// `--stream`.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Words {
+pub(super) enum Words {
     Logs,
     Rejected,
+}
+
+impl Words {
+    pub(super) fn stream(self) -> Stream {
+        match self {
+            Self::Logs => Stream::Logs,
+            Self::Rejected => Stream::Rejected,
+        }
+    }
 }
 
 impl Group {
@@ -111,10 +120,7 @@ pub fn search(args: &SearchArgs) -> Result<Outcome, Failure> {
     let request = Request {
         disk: Disk::new(),
         dir: &args.data_dir,
-        stream: match args.stream {
-            Words::Logs => Stream::Logs,
-            Words::Rejected => Stream::Rejected,
-        },
+        stream: args.stream.stream(),
         expr: &expr,
         range: range(args)?,
         threads: cores::available().len(),

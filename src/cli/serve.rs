@@ -28,11 +28,13 @@ use crate::record::Protocol;
 use crate::record::detect::Format;
 use crate::shard::balance::Balancer;
 use crate::shard::{self, ShardConfig, ShardStart, ShardStore, Shards};
+use crate::store::cursor::StoreReader;
 use crate::store::disk::Disk;
 use crate::store::error::StorageError;
 use crate::store::filter::Index;
 use crate::store::guard::IntakeGate;
 use crate::store::housekeeping::{Housekeeping, HousekeepingConfig};
+use crate::store::marks::Marks;
 use crate::store::permits::RawPermits;
 use crate::store::policy::RotationPolicy;
 use crate::store::pool::{Pool, PoolConfig};
@@ -72,6 +74,7 @@ pub fn budget(config: &Config) -> MemoryBudget {
         compress_threads: config.compress_threads,
         raw_segments: config.raw_segments,
         regex_sets: config.rules.sets() + config.patterns.len(),
+        tails: if config.http.is_some() { limits::HTTP_TAILS_MAX } else { 0 },
         searches: if config.http.is_some() { limits::HTTP_SEARCHES_MAX } else { 0 },
         segment_filters_bytes_max: match (config.index, config.compression) {
             (Index::On, Some(_)) => limits::segment_filters_bytes_max(config.rotate_size),
@@ -143,6 +146,8 @@ impl Running {
         recovered.sealed.into_iter().for_each(|segment| pool.handle().submit(segment));
         let gate = IntakeGate::new(config.min_free);
         let retention = Arc::<RetentionStats>::default();
+        let marks = recovered.writers.iter().map(|streams| std::array::from_fn(|stream| streams[stream].mark()));
+        let reader = StoreReader { disk: disk.clone(), dir: config.data_dir.clone(), marks: Marks::new(marks.collect()) };
         telemetry.store_opened(StoreSource {
             dir: config.data_dir.clone(),
             permits: permits.clone(),
@@ -150,6 +155,7 @@ impl Running {
             recovery: recovered.report,
             gate: gate.clone(),
             retention: retention.clone(),
+            reader,
         });
         let housekeeping = start_housekeeping(config, disk, gate.clone(), retention, &pool, failures)?;
         telemetry.rules.name(config.excludes.clone(), &config.rules);

@@ -35,6 +35,11 @@ pub fn stats(telemetry: &Telemetry) -> Value {
         "pauses": pauses(&counters),
         "shards": telemetry.shards.iter().map(|shard| one_shard(shard)).collect::<Vec<_>>(),
         "store": store(telemetry),
+        "tails": {
+            "listening": telemetry.tails.listening(),
+            "refused": telemetry.tails.refused(),
+            "missed_lines": telemetry.tails.missed(),
+        },
         "searches": {
             "running": telemetry.searches.running(),
             "refused": telemetry.searches.refused(),

@@ -62,10 +62,19 @@ enum Order {
 
 #[derive(Debug, Default, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Lines {
+pub(super) enum Lines {
     #[default]
     Logs,
     Rejected,
+}
+
+impl Lines {
+    pub(super) fn stream(self) -> Stream {
+        match self {
+            Self::Logs => Stream::Logs,
+            Self::Rejected => Stream::Rejected,
+        }
+    }
 }
 
 /// Why there is no answer.
@@ -79,6 +88,18 @@ pub(super) enum Refusal {
     NotReady,
     /// The search failed.
     Failed(String),
+}
+
+impl From<query::QueryError> for Refusal {
+    fn from(query::QueryError { column, message }: query::QueryError) -> Self {
+        Self::Bad { message, column: Some(column) }
+    }
+}
+
+impl From<QueryRejection> for Refusal {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::Bad { message: rejection.body_text(), column: None }
+    }
 }
 
 impl IntoResponse for Refusal {
@@ -105,8 +126,7 @@ impl Params {
     /// What is to be done, `now_us` being now.
     fn job(&self, now_us: i64) -> Result<Job, Refusal> {
         let bad = |message: String| Refusal::Bad { message, column: None };
-        let expr =
-            query::parse(&self.query).map_err(|query::QueryError { column, message }| Refusal::Bad { message, column: Some(column) })?;
+        let expr = query::parse(&self.query)?;
         let time = |name: &str, text: &Option<String>, default| match text {
             None => Ok(default),
             Some(text) => when::parse(text, now_us).map_err(|expected| bad(format!("{name}: {text:?}: {expected}"))),
@@ -127,11 +147,7 @@ impl Params {
                 What::Lines { order, limit }
             }
         };
-        let stream = match self.stream {
-            Lines::Logs => Stream::Logs,
-            Lines::Rejected => Stream::Rejected,
-        };
-        Ok(Job { expr, range, stream, what })
+        Ok(Job { expr, range, stream: self.stream.stream(), what })
     }
 }
 
@@ -154,7 +170,7 @@ fn read_by(text: &str) -> Result<By, String> {
 
 /// Answers.
 pub(super) async fn search(State(searches): State<Searches>, params: Result<Query<Params>, QueryRejection>) -> Result<Response, Refusal> {
-    let Query(params) = params.map_err(|rejection| Refusal::Bad { message: rejection.body_text(), column: None })?;
+    let Query(params) = params?;
     let now_us = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64);
     let job = params.job(now_us)?;
     let dir = searches.telemetry.data_dir().ok_or(Refusal::NotReady)?;

@@ -1,13 +1,14 @@
 //! The memory that the process can need at most, as a sum. Bounded by construction: each line is a limit that some code holds.
 
 use super::{
-    BATCH_BYTES, BATCHES_PER_STREAM, BLOCK_BYTES, CSV_COLUMNS_MAX, CSV_HEADER_BYTES_MAX, EXECUTOR_IO_BYTES, HTTP_BUFFER_BYTES,
-    HTTP_CONNECTIONS_MAX, HTTP_REQUESTS_MAX, HTTP_SEARCH_BLOCKS_MAX, HTTP_SEARCH_GROUPS_MAX, HTTP_SEARCH_PIECE_BYTES,
-    HTTP_SEARCH_PIECES_MAX, HTTP_SEARCH_WAITING_BYTES_MAX, KIB, LITERAL_AUTOMATON_BYTES_MAX, MIB, PARTIAL_SHARED_BYTES,
-    PARTIAL_SMALL_BYTES, QUERY_REGEX_BYTES_MAX, QUERY_REGEXES_MAX, QUERY_TERMS_MAX, RECEIVE_BYTES, REGEX_CACHE_BYTES,
-    REGEX_PROGRAM_BYTES_MAX, RELP_ANSWER_BYTES, RELP_ANSWER_RUNS_MAX, RELP_MEMORIES_MAX, RELP_RESEND_LINES_MAX, RULE_SHOWN_BYTES_MAX,
-    RULES_MAX, SEARCH_BLOCK_BYTES, SEARCH_GROUP_NAME_BYTES_MAX, SEARCH_GROUPS_MAX, SEARCH_LINE_BYTES, SERVICE_NAME_BYTES_MAX, SERVICES_MAX,
-    SHARDS_MAX, SOURCE_NAME_BYTES_MAX, SOURCES_COUNTED_MAX, SOURCES_SHOWN_MAX, TEXT_SHAPE_BYTES_MAX,
+    ARCHIVE_READ_BYTES, BATCH_BYTES, BATCHES_PER_STREAM, BLOCK_BYTES, CSV_COLUMNS_MAX, CSV_HEADER_BYTES_MAX, EXECUTOR_IO_BYTES,
+    HTTP_BUFFER_BYTES, HTTP_CONNECTIONS_MAX, HTTP_REQUESTS_MAX, HTTP_SEARCH_BLOCKS_MAX, HTTP_SEARCH_GROUPS_MAX, HTTP_SEARCH_PIECE_BYTES,
+    HTTP_SEARCH_PIECES_MAX, HTTP_SEARCH_WAITING_BYTES_MAX, HTTP_TAIL_EVENTS_BYTES_MAX, HTTP_TAIL_PIECE_BYTES, HTTP_TAIL_PIECES_MAX, KIB,
+    LITERAL_AUTOMATON_BYTES_MAX, MIB, PARTIAL_SHARED_BYTES, PARTIAL_SMALL_BYTES, QUERY_REGEX_BYTES_MAX, QUERY_REGEXES_MAX, QUERY_TERMS_MAX,
+    RECEIVE_BYTES, REGEX_CACHE_BYTES, REGEX_PROGRAM_BYTES_MAX, RELP_ANSWER_BYTES, RELP_ANSWER_RUNS_MAX, RELP_MEMORIES_MAX,
+    RELP_RESEND_LINES_MAX, RULE_SHOWN_BYTES_MAX, RULES_MAX, SEARCH_BLOCK_BYTES, SEARCH_GROUP_NAME_BYTES_MAX, SEARCH_GROUPS_MAX,
+    SEARCH_LINE_BYTES, SERVICE_NAME_BYTES_MAX, SERVICES_MAX, SHARDS_MAX, SOURCE_NAME_BYTES_MAX, SOURCES_COUNTED_MAX, SOURCES_SHOWN_MAX,
+    TEXT_SHAPE_BYTES_MAX,
 };
 
 /// Program, allocator, thread stacks and everything small.
@@ -76,6 +77,8 @@ pub struct BudgetInputs {
     pub raw_segments: usize,
     /// Sets of regexes that lines are matched with.
     pub regex_sets: usize,
+    /// Live tails over HTTP at once.
+    pub tails: usize,
     /// Searches over HTTP at once.
     pub searches: usize,
     /// Token filters of one segment, in bytes.
@@ -101,6 +104,7 @@ impl MemoryBudget {
             compress_threads,
             raw_segments,
             regex_sets,
+            tails,
             searches,
             segment_filters_bytes_max,
         } = inputs;
@@ -129,6 +133,13 @@ impl MemoryBudget {
             looked_at_bytes(BLOCK_BYTES) + QUERY_AUTOMATA_BYTES + DECODER_BYTES + (run_bytes + waiting_bytes).max(counted_bytes);
         let search_bytes = GROWTH * HTTP_SEARCH_BLOCKS_MAX * SEARCH_BLOCK_BYTES + tables_bytes.max(scan_bytes);
         let long_line_bytes = if searches > 0 { looked_at_bytes(block_bytes) } else { 0 };
+        // A cursor's block and a decoder with what it reads; a line as text; events, and one of a long line.
+        let tail_bytes = 3 * block_bytes
+            + ARCHIVE_READ_BYTES
+            + DECODER_BYTES
+            + QUERY_AUTOMATA_BYTES
+            + GROWTH * HTTP_TAIL_EVENTS_BYTES_MAX
+            + (HTTP_TAIL_PIECES_MAX + 2) * HTTP_TAIL_PIECE_BYTES;
         let parts = [
             ("base", BASE_BYTES),
             ("connections", connections_max * (CONNECTION_BYTES + PARTIAL_SMALL_BYTES)),
@@ -147,6 +158,7 @@ impl MemoryBudget {
             ("raw segments", raw_segments * SEGMENT_BYTES),
             ("token filters", filters_bytes),
             ("searches over HTTP", searches * search_bytes + long_line_bytes),
+            ("live tails over HTTP", tails * tail_bytes),
             ("http", HTTP_CONNECTIONS_MAX * HTTP_CONNECTION_BYTES + HTTP_REQUESTS_MAX * HTTP_REQUEST_BYTES),
         ];
         Self { parts: parts.map(|(name, bytes)| (name, bytes as u64)).to_vec() }
@@ -180,6 +192,7 @@ mod tests {
             compress_threads: 2,
             raw_segments: 24,
             regex_sets: 0,
+            tails: crate::limits::HTTP_TAILS_MAX,
             searches: crate::limits::HTTP_SEARCHES_MAX,
             segment_filters_bytes_max: crate::limits::segment_filters_bytes_max(5_000_000),
         });

@@ -37,6 +37,7 @@ pub fn render(telemetry: &Telemetry) -> String {
     latency(&mut page, telemetry);
     store(&mut page, telemetry);
     searches(&mut page, telemetry);
+    tails(&mut page, telemetry);
     page.text
 }
 
@@ -185,6 +186,20 @@ fn searches(page: &mut Page, telemetry: &Telemetry) {
     for end in SearchEnd::ALL {
         page.sample("logboom_searches_total", &[("end", end.name())], searches.ended(end));
     }
+}
+
+fn tails(page: &mut Page, telemetry: &Telemetry) {
+    let tails = &telemetry.tails;
+    page.family("logboom_tails_listening", "gauge", "Live tails over HTTP.");
+    page.sample("logboom_tails_listening", &[], tails.listening());
+    page.family("logboom_tails_refused_total", "counter", "Live tails over HTTP that were told to come back later.");
+    page.sample("logboom_tails_refused_total", &[], tails.refused());
+    page.family(
+        "logboom_tails_missed_lines_total",
+        "counter",
+        "Matching lines that listeners were too slow for, and were told the number of.",
+    );
+    page.sample("logboom_tails_missed_lines_total", &[], tails.missed());
 }
 
 fn store(page: &mut Page, telemetry: &Telemetry) {

@@ -11,9 +11,9 @@ mod classes;
 
 use classes::{CHUNK_BYTES, classes};
 
-/// Shorter words are not hashed: most blocks hold them anyway, and they are half of all words.
-pub const WORD_BYTES_MIN: usize = 4;
-const _: () = assert!(WORD_BYTES_MIN == 4, "for_each_hash looks three bytes back");
+/// Shorter words are not hashed: most blocks hold them anyway, and they are two thirds of all words.
+pub const WORD_BYTES_MIN: usize = 5;
+const _: () = assert!(WORD_BYTES_MIN == 5, "for_each_hash looks four bytes back");
 
 /// Folds ASCII letters to one case. Digits stay as they are, `_` becomes a byte that nothing else becomes.
 const FOLD: u128 = 0x2020_2020_2020_2020_2020_2020_2020_2020;
@@ -102,7 +102,7 @@ pub fn for_each_hash(text: &[u8], mut found: impl FnMut(u64)) {
         is_suspect = not_ascii != 0 || (before >> (CHUNK_BYTES - 1) == 1 && is_suspect);
         // A bit where a word has the least length at least, up to its end: short words have none.
         let back = |bytes: usize| words << bytes | before >> (CHUNK_BYTES - bytes);
-        let long = words & back(1) & back(2) & back(3);
+        let long = words & back(1) & back(2) & back(3) & back(4);
         // And a bit where such bits begin or end.
         let mut edges = long ^ (long << 1 | is_within);
         let mut is_in = is_within == 1;
@@ -194,14 +194,14 @@ mod tests {
     #[test]
     fn what_a_filter_holds() {
         let mut hashes = Vec::new();
-        let text = "\"Level\":\"error\" abc user_id=12345 straße x-0123456789abcdef0";
+        let text = "\"Level\":\"error\" abc four user_id=12345 straße x-0123456789abcdef0";
         for_each_hash(text.as_bytes(), |hash| hashes.push(hash));
         let words: [&[u8]; 5] = [b"LEVEL", b"ERROR", b"user_ID", b"12345", b"0123456789ABCDEF0"];
         assert_eq!(hashes, words.map(|word| word_hash(word).unwrap()));
-        for none in ["abc", "straße", "a-b-c", "K\u{212a}ks"] {
+        for none in ["abc", "four", "straße", "a-b-c", "K\u{212a}ks"] {
             assert_eq!(word_hash(none.as_bytes()), None, "{none}");
         }
-        assert_ne!(word_hash(b"abcd"), word_hash(b"abcd____"));
+        assert_ne!(word_hash(b"abcde"), word_hash(b"abcde___"));
         // On disk: these never change.
         assert_eq!([word_hash(b"timeout"), word_hash(b"0123456789abcdef0")], [Some(GOLDEN[0]), Some(GOLDEN[1])]);
     }

@@ -77,7 +77,7 @@ impl Matcher {
     }
 
     /// Gives back what only a long line needed.
-    pub(super) fn forget(&mut self) {
+    pub fn forget(&mut self) {
         self.text.shrink_to(BLOCK_BYTES);
     }
 

@@ -13,7 +13,7 @@ use crate::search::Found;
 
 /// `--format`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
+pub(in crate::cli) enum Format {
     /// Each line as it is stored
     Raw,
     /// As it came, where it is stored as its parts (text lines of a known shape), else as it is stored
@@ -27,7 +27,7 @@ pub(super) enum Format {
 }
 
 /// What is written goes through here.
-pub(super) struct Show {
+pub(in crate::cli) struct Show {
     out: BufWriter<Stdout>,
     format: Format,
     is_coloured: bool,
@@ -38,18 +38,18 @@ const RESET: &[u8] = b"\x1b[0m";
 const DIM: &[u8] = b"\x1b[2m";
 
 impl Show {
-    pub(super) fn new(format: Format, is_terminal: bool) -> Self {
+    pub(in crate::cli) fn new(format: Format, is_terminal: bool) -> Self {
         let is_coloured = is_terminal && std::env::var_os("NO_COLOR").is_none();
         Self { out: BufWriter::with_capacity(64 * 1024, io::stdout()), format, is_coloured, times: TimeReader::default() }
     }
 
     /// What stands before the first line.
-    pub(super) fn begin(&mut self) -> io::Result<()> {
+    pub(in crate::cli) fn begin(&mut self) -> io::Result<()> {
         if self.format == Format::Csv { self.out.write_all(b"time,level,service,message\r\n") } else { Ok(()) }
     }
 
     /// One matching line.
-    pub(super) fn line(&mut self, found: &Found<'_>) -> io::Result<()> {
+    pub(in crate::cli) fn line(&mut self, found: &Found<'_>) -> io::Result<()> {
         let plain = match self.format {
             Format::Raw => Some(Cow::Borrowed(found.line)),
             Format::Line => Some(layout::line(found.line).map_or(Cow::Borrowed(found.line), Cow::Owned)),
@@ -71,7 +71,7 @@ impl Show {
     }
 
     /// After the last one.
-    pub(super) fn end(&mut self) -> io::Result<()> {
+    pub(in crate::cli) fn end(&mut self) -> io::Result<()> {
         self.out.flush()
     }
 
@@ -108,7 +108,7 @@ impl Show {
     }
 
     /// Groups and how many lines each has.
-    pub(super) fn counts(&mut self, name: &str, groups: &[(String, u64)]) -> io::Result<()> {
+    pub(in crate::cli) fn counts(&mut self, name: &str, groups: &[(String, u64)]) -> io::Result<()> {
         if self.format == Format::Csv {
             write!(self.out, "{name},count\r\n")?;
         }

@@ -10,7 +10,7 @@
 
 use std::cell::Cell;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -18,13 +18,13 @@ use std::time::Duration;
 use futures_lite::AsyncReadExt;
 use glommio::net::{TcpListener, TcpStream};
 use glommio::{LocalExecutorBuilder, Placement};
-use logboom::store::codec::Compressor;
-use logboom::store::name::Codec;
+
+use archive::{BLOCK_BYTES as BATCH_BYTES, SEGMENT_BYTES};
+
+mod archive;
 
 const SHARDS: usize = 2;
 const RECEIVE_BYTES: usize = 256 * 1024;
-const BATCH_BYTES: usize = 512 * 1024;
-const SEGMENT_BYTES: usize = 5_000_000;
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
@@ -32,21 +32,10 @@ fn main() {
         // `cargo test` runs benches without arguments; then it is enough that this builds.
         return println!("usage: bare_shape PORT none|gzip|zstd DIR");
     };
-    let codec = match codec.as_str() {
-        "gzip" => Some(Codec::Gzip),
-        "zstd" => Some(Codec::Zstd),
-        _ => None,
-    };
     let port: u16 = port.parse().expect("a port");
     let dir = PathBuf::from(dir);
     std::fs::create_dir_all(&dir).expect("a folder");
-    let (sealed, queue) = crossbeam_channel::unbounded::<PathBuf>();
-    let compressing: Vec<_> = (0..2)
-        .map(|_| {
-            let queue = queue.clone();
-            std::thread::spawn(move || queue.iter().for_each(|path| archive(codec, &path)))
-        })
-        .collect();
+    let (sealed, archiving) = archive::start(archive::codec(codec));
     let shards: Vec<_> = (0..SHARDS)
         .map(|id| {
             let (dir, sealed) = (dir.clone(), sealed.clone());
@@ -59,7 +48,7 @@ fn main() {
     drop(sealed);
     println!("ready tcp=127.0.0.1:{port}");
     let lines: Vec<u64> = shards.into_iter().map(|shard| shard.join().expect("a shard")).collect();
-    compressing.into_iter().for_each(|thread| thread.join().expect("compressed"));
+    archiving.into_iter().for_each(|thread| thread.join().expect("compressed"));
     let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     let seconds = cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9;
     println!("{} lines, {seconds:.3} s of CPU, by shard: {lines:?}", lines.iter().sum::<u64>());
@@ -128,7 +117,7 @@ async fn receive(
         if batch.len() >= BATCH_BYTES || (n == 0 && !batch.is_empty()) {
             let (path, file, written) = segment.get_or_insert_with(|| {
                 segments.set(segments.get() + 1);
-                let path = dir.join(format!("bare_s{id:02}_{:06}.jsonl", segments.get()));
+                let path = archive::segment_path(dir, id, segments.get());
                 let file = File::create(&path).expect("created");
                 (path, file, 0)
             });
@@ -145,26 +134,4 @@ async fn receive(
         }
         glommio::yield_if_needed().await;
     }
-}
-
-fn archive(codec: Option<Codec>, path: &std::path::Path) {
-    let Some(codec) = codec else { return };
-    thread_local! {
-        static STATE: std::cell::RefCell<(Option<Compressor>, Vec<u8>, Vec<u8>)> = const { std::cell::RefCell::new((None, Vec::new(), Vec::new())) };
-    }
-    STATE.with_borrow_mut(|(compressor, raw, out)| {
-        let compressor = compressor.get_or_insert_with(|| Compressor::new(codec).expect("an engine"));
-        let mut input = File::open(path).expect("opened");
-        let mut output = File::create(path.with_extension("jsonl.z")).expect("created");
-        raw.resize(BATCH_BYTES, 0);
-        loop {
-            let n = input.read(raw).expect("read");
-            if n == 0 {
-                break;
-            }
-            compressor.compress(&raw[..n], 1, out).expect("compressed");
-            output.write_all(out).expect("written");
-        }
-        std::fs::remove_file(path).expect("removed");
-    });
 }

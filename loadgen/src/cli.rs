@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::payload::Format;
+use crate::payload::sized::{LINE_BYTES_MAX, LINE_BYTES_MIN};
 use crate::payload::slots::{CLIENTS_MAX, LINES_MAX};
 use crate::schedule::Burst;
 use crate::{run, sink, verify};
@@ -85,6 +86,14 @@ pub struct RunArgs {
     /// How lines are written
     #[arg(long, value_enum, default_value_t = Format::Json)]
     pub format: Format,
+
+    /// Bytes of a JSON line with its newline, about: members are left out, or one with more text is added [default: what traffic has, 259 on average]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(LINE_BYTES_MIN..=LINE_BYTES_MAX))]
+    pub line_bytes: Option<u32>,
+
+    /// Sends each text line as the message of an RFC 5424 syslog line, to tcp:// or a file; needs --format text
+    #[arg(long)]
+    pub syslog: bool,
 
     /// How the open loop's rate varies; all but a burst keep --rate as the mean
     #[arg(long, value_enum, default_value_t = Pattern::Steady)]

@@ -29,6 +29,9 @@ pub struct Manifest {
     pub seed: u64,
     /// How they are written.
     pub format: Format,
+    /// How long JSON lines are, about, if not as traffic has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line_bytes: Option<u32>,
     /// Where they went.
     pub target: String,
     /// When the run began, RFC 3339.
@@ -131,7 +134,7 @@ fn is_proper(ranges: &[Range<u64>], lines: u64) -> bool {
 impl Manifest {
     /// A manifest of this version.
     pub fn new(run: String, seed: u64, format: Format, target: String, started: String, clients: Vec<ClientPart>) -> Self {
-        Self { version: VERSION, run, seed, format, target, started, clients }
+        Self { version: VERSION, run, seed, format, line_bytes: None, target, started, clients }
     }
 
     /// Writes it whole or not at all.

@@ -11,6 +11,7 @@ pub mod dice;
 pub mod format;
 pub mod judge;
 pub mod services;
+pub mod sized;
 pub mod slots;
 pub mod traffic;
 
@@ -47,10 +48,15 @@ pub struct Payload {
 impl Payload {
     /// Makes the blocks: some milliseconds, some megabytes.
     pub fn new(seed: u64, format: Format) -> Self {
+        Self::of_size(seed, format, None)
+    }
+
+    /// The same, with JSON lines of about so many bytes, if a number is given.
+    pub fn of_size(seed: u64, format: Format, line_bytes: Option<u32>) -> Self {
         let mut run = *b"00000000-";
         run[..8].copy_from_slice(run_name(seed).as_bytes());
         let (mut traffic, mut dice) = (Traffic::new(seed), Dice::new(seed, 2));
-        let blocks = (0..BLOCKS).map(|_| Block::new(format, &run, &mut traffic, &mut dice)).collect();
+        let blocks = (0..BLOCKS).map(|_| Block::new(format, line_bytes, &run, &mut traffic, &mut dice)).collect();
         Self { format, run, blocks }
     }
 
@@ -126,12 +132,16 @@ impl Payload {
 }
 
 impl Block {
-    fn new(format: Format, run: &[u8; RUN_BYTES], traffic: &mut Traffic, dice: &mut Dice) -> Self {
+    fn new(format: Format, line_bytes: Option<u32>, run: &[u8; RUN_BYTES], traffic: &mut Traffic, dice: &mut Dice) -> Self {
         let mut micros: Vec<u64> = (0..BLOCK_LINES).map(|_| dice.below(1000)).collect();
         micros.sort_unstable(); // time goes on within a block
         let mut block = Self { bytes: Vec::new(), ends: Vec::with_capacity(BLOCK_LINES) };
         for (index, micros) in micros.into_iter().enumerate() {
-            format.write(&mut block.bytes, &traffic.next_event(), micros);
+            let event = traffic.next_event();
+            match line_bytes {
+                Some(line_bytes) if format == Format::Json => sized::write(&mut block.bytes, &event, micros, line_bytes as usize, traffic),
+                _ => format.write(&mut block.bytes, &event, micros),
+            }
             let id_end = block.bytes.len() - 1 - format.after_id();
             block.bytes[id_end - ID_BYTES..][..RUN_BYTES].copy_from_slice(run);
             digits(&mut block.bytes[id_end - 3..id_end], index as u64);

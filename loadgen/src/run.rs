@@ -85,7 +85,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let plan = Plan::new(args)?;
     eprintln!("loadgen: run {} with seed {}: {plan}", run_name(plan.seed), plan.seed);
     let signalled = stop::on_signals()?;
-    let payload = Payload::new(plan.seed, plan.format);
+    let payload = Payload::of_size(plan.seed, plan.format, plan.line_bytes);
     let senders = match connect(&plan) {
         Ok(senders) => senders,
         Err(error) => {
@@ -188,7 +188,8 @@ fn conclude(plan: &Plan, shared: &Shared, outcomes: &[Outcome], clock: Clock, fo
     if let Some(path) = &plan.manifest {
         let started = jiff::Timestamp::from_millisecond(clock.start_unix_ms).unwrap_or_default().to_string();
         let parts = outcomes.iter().map(|outcome| outcome.part.clone()).collect();
-        Manifest::new(run_name(plan.seed), plan.seed, plan.format, plan.target.to_string(), started, parts).write(path)?;
+        let manifest = Manifest::new(run_name(plan.seed), plan.seed, plan.format, plan.target.to_string(), started, parts);
+        Manifest { line_bytes: plan.line_bytes, ..manifest }.write(path)?;
     }
     let text = match form {
         ReportForm::Text => report.to_string(),

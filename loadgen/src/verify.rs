@@ -73,7 +73,7 @@ pub fn verify(args: VerifyArgs) -> anyhow::Result<ExitCode> {
     let manifest = Manifest::read(&args.manifest)?;
     let snapshot = Snapshot::take(&args.data_dir, &args.stream)?;
     let require = required(&manifest, args.require)?;
-    let payload = Payload::new(manifest.seed, manifest.format);
+    let payload = Payload::of_size(manifest.seed, manifest.format, manifest.line_bytes);
     let ledger = Ledger::new(&manifest);
 
     let found: Vec<Found> = thread::scope(|scope| {

@@ -43,6 +43,13 @@ impl Stamp {
     }
 }
 
+/// Appends what stands before a message in an RFC 5424 line (section 6.2): local0.info, without structured data.
+pub fn syslog_header(out: &mut Vec<u8>, stamp: &Stamp) {
+    out.extend_from_slice(b"<134>1 ");
+    out.extend_from_slice(&stamp.0);
+    out.extend_from_slice(b"Z web-01 shop 4711 - - ");
+}
+
 /// Which line of a run a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LineId {
@@ -96,6 +103,13 @@ mod tests {
         for text in ["2026-11-24T15:00:00.12", "2026-11-24T15:00:00.12x", "2026-11-24 15:00:00.123", ""] {
             assert!(!Stamp::has_shape(text.as_bytes()), "{text}");
         }
+    }
+
+    #[test]
+    fn a_syslog_header_is_as_rfc_5424_wants_it() {
+        let mut out = Vec::new();
+        syslog_header(&mut out, &Stamp::at(0));
+        assert_eq!(out, b"<134>1 1970-01-01T00:00:00.000Z web-01 shop 4711 - - ");
     }
 
     proptest! {

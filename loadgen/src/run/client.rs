@@ -12,7 +12,7 @@ use super::plan::Plan;
 use super::target::{Connection, SendError};
 use super::{Clock, Shared};
 use crate::manifest::ClientPart;
-use crate::payload::Stamp;
+use crate::payload::{Stamp, slots};
 use crate::schedule::Pace;
 
 /// Times are kept in microseconds, up to an hour.
@@ -43,6 +43,8 @@ pub struct Task {
     pub quota: u64,
     /// The end.
     pub duration_ns: u64,
+    /// Whether lines go out as the messages of syslog lines.
+    syslog: bool,
     /// Clients of the run.
     clients: u32,
 }
@@ -52,7 +54,7 @@ impl Task {
     pub fn new(plan: &Plan, number: u32) -> Self {
         let duration_ns = plan.duration.map_or(u64::MAX, |duration: Duration| duration.as_nanos() as u64);
         let (pace, quota) = (plan.pace(number), plan.quota(number));
-        Self { number, pace, batch: plan.batch, quota, duration_ns, clients: plan.clients }
+        Self { number, pace, batch: plan.batch, quota, duration_ns, syslog: plan.syslog, clients: plan.clients }
     }
 
     /// What an open loop still owed at a time, from send `k` on, of which `drawn` lines are none: it has been waiting until then, and leaving it out would flatter
@@ -162,7 +164,12 @@ impl Client {
                 buf.extend_from_slice(format.header());
             }
             let stamp = Stamp::at(clock.start_unix_ms + (due_ns / 1_000_000) as i64);
-            shared.payload.append(&mut buf, task.number, outcome.part.sent, lines as usize, &stamp);
+            if task.syslog {
+                let before = |out: &mut Vec<u8>, _: usize| slots::syslog_header(out, &stamp);
+                shared.payload.append_each(&mut buf, task.number, outcome.part.sent, lines as usize, &stamp, before);
+            } else {
+                shared.payload.append(&mut buf, task.number, outcome.part.sent, lines as usize, &stamp);
+            }
 
             if !shared.stop.sleep_until(clock.start + Duration::from_nanos(due_ns)) {
                 return;

@@ -33,6 +33,10 @@ pub struct Plan {
     pub format: Format,
     /// What they are made from.
     pub seed: u64,
+    /// How long JSON lines are, about, if not as traffic has them.
+    pub line_bytes: Option<u32>,
+    /// Whether text lines go out as the messages of syslog lines.
+    pub syslog: bool,
     /// Connections.
     pub clients: u32,
     /// Lines of one send.
@@ -71,6 +75,8 @@ impl Plan {
         let acknowledges = matches!(args.target, Target::Relp(_));
         ensure!(acknowledges || args.window.is_none(), "--window needs a relp:// target: the others acknowledge nothing");
         ensure!(acknowledges || args.reconnect_timeout.is_none(), "--reconnect-timeout needs a relp:// target: the others can't resend");
+        ensure!(args.line_bytes.is_none() || args.format == Format::Json, "--line-bytes needs --format json");
+        ensure!(!args.syslog || (args.format == Format::Text && !acknowledges), "--syslog needs --format text, and no relp:// target");
         let batch = args.batch.unwrap_or(match args.rate {
             Some(rate) => rate.div_ceil(SENDS_PER_S_MAX).min(BATCH_FLAT_OUT),
             None if interval.is_zero() && args.clients <= CLIENTS_OF_LARGE_BATCHES => BATCH_FLAT_OUT,
@@ -85,6 +91,8 @@ impl Plan {
             target: args.target,
             format: args.format,
             seed: args.seed.unwrap_or_else(random_seed),
+            line_bytes: args.line_bytes,
+            syslog: args.syslog,
             clients: args.clients,
             batch,
             count: args.count,
@@ -173,6 +181,8 @@ mod tests {
             reconnect_timeout: None,
             count: Some(10),
             format: Format::Json,
+            line_bytes: None,
+            syslog: false,
             pattern: Pattern::Steady,
             burst: None,
             seed: Some(1),
@@ -215,6 +225,9 @@ mod tests {
             RunArgs { window: Some(1), ..args() },
             RunArgs { reconnect_timeout: Some(Duration::from_secs(1)), ..args() },
             RunArgs { burst, rate: Some(1), pattern: Pattern::Diurnal, ..args() },
+            RunArgs { format: Format::Text, line_bytes: Some(100), ..args() },
+            RunArgs { syslog: true, ..args() },
+            RunArgs { syslog: true, format: Format::Text, target: Target::Relp("h:1".to_owned()), ..args() },
         ] {
             assert!(Plan::new(wrong).is_err());
         }

@@ -1,0 +1,122 @@
+//! What the parts of the work cost alone, as processes that do one of them: the sum is the bound that no shape of pipeline can go below.
+//!
+//! ```text
+//! cargo bench --bench lower_bounds -- discard PORT               receives until all connections have closed, a thread for each
+//! cargo bench --bench lower_bounds -- validate FILE              simd-json's tape for each line
+//! cargo bench --bench lower_bounds -- gzip|zstd FILE             compresses blocks of 512 KiB at the fastest level
+//! cargo bench --bench lower_bounds -- write FILE DIR             writes blocks of 512 KiB into segments of 5 MB, and syncs nothing
+//! ```
+//!
+//! The file is read before the time counts. Each of two threads does half of it, as two shards would. The last line of stdout is JSON: lines, bytes, bytes that came
+//! out, and seconds of CPU time of those threads.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::Path;
+
+use logboom::store::codec::Compressor;
+use logboom::store::name::Codec;
+use rustix::time::{ClockId, clock_gettime};
+
+mod archive;
+mod connections;
+
+const THREADS: usize = 2;
+const RECEIVE_BYTES: usize = 256 * 1024;
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["discard", port] => discard(port.parse().expect("a port")),
+        ["validate", file] => halves(file, |_, half| validate(half)),
+        [codec @ ("gzip" | "zstd"), file] => halves(file, |_, half| compress(archive::codec(codec).expect("a codec"), half)),
+        ["write", file, dir] => halves(file, |thread, half| write(thread, half, Path::new(dir))),
+        // `cargo test` runs benches without arguments; then it is enough that this builds.
+        _ => println!("usage: lower_bounds discard PORT | validate FILE | gzip|zstd FILE | write FILE DIR"),
+    }
+}
+
+fn cpu_seconds(clock: ClockId) -> f64 {
+    let time = clock_gettime(clock);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+fn report(lines: u64, bytes: u64, out_bytes: u64, cpu_s: f64) {
+    println!(r#"{{"lines":{lines},"bytes":{bytes},"out_bytes":{out_bytes},"cpu_s":{cpu_s:.6}}}"#);
+}
+
+/// Lines are not counted: that would be work of another part.
+fn discard(port: u16) {
+    let bytes = connections::serve_each(port, |mut stream| {
+        let mut buffer = vec![0; RECEIVE_BYTES];
+        let mut bytes = 0;
+        loop {
+            match stream.read(&mut buffer).expect("received") {
+                0 => return bytes,
+                n => bytes += n as u64,
+            }
+        }
+    });
+    report(0, bytes, 0, cpu_seconds(ClockId::ProcessCPUTime));
+}
+
+/// Runs `work` on each half of a file, at the same time; it returns the bytes that came out.
+fn halves(file: &str, work: impl Fn(usize, &[u8]) -> u64 + Sync) {
+    let text = std::fs::read(file).expect("a file");
+    let middle = text[..text.len() / THREADS].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let (first, second) = text.split_at(middle);
+    let done: Vec<(u64, f64)> = std::thread::scope(|scope| {
+        let timed = |thread, half| {
+            let work = &work;
+            move || {
+                let before_s = cpu_seconds(ClockId::ThreadCPUTime);
+                (work(thread, half), cpu_seconds(ClockId::ThreadCPUTime) - before_s)
+            }
+        };
+        let threads = [scope.spawn(timed(0, first)), scope.spawn(timed(1, second))];
+        threads.into_iter().map(|thread| thread.join().expect("done")).collect()
+    });
+    let lines = memchr::memchr_iter(b'\n', &text).count() as u64;
+    report(lines, text.len() as u64, done.iter().map(|(out, _)| out).sum(), done.iter().map(|(_, cpu_s)| cpu_s).sum());
+}
+
+/// simd-json rewrites its input, so each piece is copied first: into the cache, as a receive would.
+fn validate(half: &[u8]) -> u64 {
+    let mut buffer = vec![0; RECEIVE_BYTES + simd_json::INPUT_PADDING];
+    let mut parser = simd_json::Buffers::new(4096);
+    let mut tape = simd_json::Tape(Vec::new());
+    let mut rest = half;
+    while !rest.is_empty() {
+        let window = &rest[..rest.len().min(RECEIVE_BYTES)];
+        let whole = memchr::memrchr(b'\n', window).expect("lines shorter than a receive") + 1;
+        buffer[..whole].copy_from_slice(&rest[..whole]);
+        let mut at = 0;
+        while at < whole {
+            let len = memchr::memchr(b'\n', &buffer[at..whole]).expect("a newline");
+            let mut filled_tape = std::mem::replace(&mut tape, simd_json::Tape(Vec::new())).reset();
+            simd_json::fill_tape_padded(&mut buffer[at..], len, &mut parser, &mut filled_tape).expect("JSON");
+            tape = filled_tape.reset();
+            at += len + 1;
+        }
+        rest = &rest[whole..];
+    }
+    0
+}
+
+fn compress(codec: Codec, half: &[u8]) -> u64 {
+    let mut compressor = Compressor::new(codec).expect("an engine");
+    let mut out = Vec::new();
+    let compressed = half.chunks(archive::BLOCK_BYTES).map(|block| {
+        compressor.compress(block, 1, &mut out).expect("compressed");
+        out.len() as u64
+    });
+    compressed.sum()
+}
+
+fn write(thread: usize, half: &[u8], dir: &Path) -> u64 {
+    for (number, segment) in half.chunks(archive::SEGMENT_BYTES).enumerate() {
+        let mut file = File::create(archive::segment_path(dir, thread, number as u64)).expect("created");
+        segment.chunks(archive::BLOCK_BYTES).for_each(|block| file.write_all(block).expect("written"));
+    }
+    half.len() as u64
+}

@@ -269,8 +269,10 @@ pub const HTTP_SEARCH_GROUPS_MAX: usize = 2_000;
 pub const HTTP_TAILS_MAX: usize = 4;
 /// What their threads are nicer by than the shards: all of them together get less than a tenth of what one busy shard does.
 pub const HTTP_TAIL_NICE: i32 = 15;
-/// How often one looks for new lines, and for room, where there are none: nobody reads faster.
+/// How often one looks for new lines where there are none, and whether it is behind: nobody reads faster.
 pub const HTTP_TAIL_INTERVAL: Duration = Duration::from_millis(50);
+/// How often one looks for room where there is none: with the pieces that wait, for 130 MB/s.
+pub const HTTP_TAIL_ROOM_INTERVAL: Duration = Duration::from_millis(2);
 /// How often something is sent, so that both ends know that the other is there. Shorter than what browsers, proxies and [`HTTP_IDLE_TIMEOUT`] wait for.
 pub const HTTP_TAIL_HEARTBEAT: Duration = Duration::from_secs(4);
 /// Events are sent in pieces of about so many bytes, of which so many wait for the connection.

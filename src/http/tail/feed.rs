@@ -18,7 +18,7 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use crate::limits::{
     HTTP_TAIL_BEHIND_BYTES_MAX, HTTP_TAIL_CATCH_UP_MAX, HTTP_TAIL_EVENTS_BYTES_MAX, HTTP_TAIL_INTERVAL, HTTP_TAIL_NICE,
-    HTTP_TAIL_PIECE_BYTES,
+    HTTP_TAIL_PIECE_BYTES, HTTP_TAIL_ROOM_INTERVAL,
 };
 use crate::metrics::tails::{Listening, TailTotals};
 use crate::search::Matcher;
@@ -162,18 +162,21 @@ impl Feed {
     }
 
     /// Waits until there is room for `piece`; returns whether it was sent. It was not if too much is left unread meanwhile and this `may_give_up`.
-    fn send(&mut self, piece: Vec<u8>, may_give_up: bool) -> Result<bool, Ended> {
-        let mut piece = piece;
+    fn send(&mut self, mut piece: Vec<u8>, may_give_up: bool) -> Result<bool, Ended> {
+        let mut looked = Instant::now();
         loop {
             piece = match self.sender.try_send(piece) {
                 Ok(()) => return Ok(true),
                 Err(TrySendError::Closed(_)) => return Err(Ended::Gone),
                 Err(TrySendError::Full(piece)) => piece,
             };
-            if may_give_up && self.is_behind()? {
-                return Ok(false);
+            if may_give_up && HTTP_TAIL_INTERVAL < looked.elapsed() {
+                looked = Instant::now();
+                if self.is_behind()? {
+                    return Ok(false);
+                }
             }
-            thread::sleep(HTTP_TAIL_INTERVAL);
+            thread::sleep(HTTP_TAIL_ROOM_INTERVAL);
         }
     }
 

@@ -4,6 +4,7 @@ use divan::Bencher;
 use divan::counter::BytesCount;
 use logboom::limits::BLOCK_BYTES;
 use logboom::store::codec::{BlockReader, Compressor};
+use logboom::store::filter::FilterBuilder;
 use logboom::store::name::Codec;
 
 mod lines;
@@ -39,6 +40,14 @@ fn compress(bencher: Bencher, (codec, level): (Codec, i32)) {
     let mut compressor = Compressor::new(codec).expect("an engine");
     let mut out = Vec::new();
     bencher.counter(BytesCount::new(raw.len())).bench_local(|| compressor.compress(&raw, level, &mut out).expect("compressed"));
+}
+
+/// To be at most a third of zstd level 1 (docs/adr/0008-token-filters.md).
+#[divan::bench]
+fn token_filter(bencher: Bencher) {
+    let raw = block();
+    let mut builder = FilterBuilder::default();
+    bencher.counter(BytesCount::new(raw.len())).bench_local(|| builder.build(&raw, BLOCK_BYTES / 12).expect("a filter"));
 }
 
 #[divan::bench(args = LEVELS)]

@@ -18,7 +18,9 @@ use logboom::record::syslog::SyslogReader;
 use logboom::record::tags::add_tags;
 use logboom::record::text::TextReader;
 use logboom::record::{RejectReason, Timestamp};
+use logboom::search::{Matcher, query};
 use logboom::store::disk::Disk;
+use logboom::store::filter::Index;
 use logboom::store::permits::RawPermits;
 use logboom::store::recover::{RecoveryConfig, recover};
 use serde::de::IgnoredAny;
@@ -269,7 +271,7 @@ pub(crate) fn recovery(data: &[u8]) {
         rest = after;
     }
     let before = dir.files();
-    let once = || recover(&RecoveryConfig { disk: Disk::new(), dir: &dir.0, shards, permits: &RawPermits::new(4) });
+    let once = || recover(&RecoveryConfig { disk: Disk::new(), dir: &dir.0, shards, index: Index::On, permits: &RawPermits::new(4) });
     if once().is_err() {
         assert!(before.contains_key("logboom.format"), "only an unknown format is refused");
         assert_eq!(dir.files(), before, "and left untouched");
@@ -379,4 +381,31 @@ fn rebuilt(record: &serde_json::Map<String, serde_json::Value>) -> String {
         };
     }
     line + rest
+}
+
+/// Queries: any text is read, or an error points into it; what was read can be written and reads as the same again, and is asked of lines.
+pub(crate) fn query(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let expr = match query::parse(text) {
+        Ok(expr) => expr,
+        Err(error) => {
+            assert!((1..=text.chars().count() + 1).contains(&error.column), "{error}");
+            assert!(error.pointed_at(text).contains(&error.message));
+            return;
+        }
+    };
+    let written = expr.to_string();
+    match query::parse(&written) {
+        Ok(again) => assert_eq!(again.to_string(), written),
+        Err(error) => assert!(error.message.contains("at most"), "{written}: {error}"), // it may be longer than what was typed
+    }
+    if let Ok(mut matcher) = Matcher::new(&expr) {
+        let lines = [&br#"{"level":"warn","service":"auth","message":"a \"b\" timeout","n":42}"#[..], b"", text.as_bytes()];
+        let block = lines.map(|line| [line, b"\n"].concat()).concat();
+        let mut found = Vec::new();
+        matcher.each_match(&block, |line| found.push(line.to_vec()));
+        let lines = block[..block.len() - 1].split(|&byte| byte == b'\n');
+        let expected: Vec<Vec<u8>> = lines.filter(|line| matcher.matches(line)).map(<[u8]>::to_vec).collect();
+        assert_eq!(found, expected, "{written}");
+    }
 }

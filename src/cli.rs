@@ -1,7 +1,9 @@
 //! The command line: one file per subcommand, and the one place that turns an outcome into words and an exit code.
 
 pub mod check;
+pub mod search;
 pub mod serve;
+pub mod tail;
 
 use std::fmt;
 use std::process::ExitCode;
@@ -21,7 +23,7 @@ struct Cli {
 }
 
 const AFTER_HELP: &str = "Exit codes: 0 clean, 1 bad usage, configuration or preflight, 2 storage failure or a defect, 3 the drain deadline passed, \
-                          129, 130, 143 a second SIGHUP, SIGINT, SIGTERM";
+                          129, 130, 143 a second SIGHUP, SIGINT, SIGTERM; those of search and tail are their own";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -29,6 +31,10 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Validate a configuration, look at the machine, print the resolved configuration and the memory budget
     Check(serve::ServeArgs),
+    /// Find stored lines, with or without a running daemon
+    Search(search::SearchArgs),
+    /// Show lines as a running daemon writes them
+    Tail(tail::TailArgs),
 }
 
 /// How a command ended that did what it should, or was stopped in it.
@@ -38,6 +44,8 @@ pub enum Outcome {
     Clean,
     /// The drain deadline passed. Lines that were received and not yet written are lost; what is still raw is archived at the next start.
     DrainDeadline,
+    /// A search found nothing.
+    NothingFound,
 }
 
 /// Why a command could not do what it should.
@@ -49,6 +57,8 @@ pub enum Failure {
     Storage(StorageError),
     /// A thread ended that must not.
     Broken(String),
+    /// A search could not be made, or not wholly. Its own exit code, as `grep` has one: 1 says that nothing was found.
+    Search(String),
 }
 
 impl Failure {
@@ -62,6 +72,7 @@ impl Failure {
         match self {
             Self::Refused(problems) => problems.iter().for_each(|problem| eprintln!("logboom: {problem}")),
             Self::Storage(error) => eprintln!("logboom: fatal: {error}\n  hint: {}", hint(error)),
+            Self::Search(what) => eprintln!("logboom: {what}"),
             Self::Broken(what) => eprintln!(
                 "logboom: fatal: {what}\n  hint: this is a defect; what was written is on disk, and recovery runs at the next start"
             ),
@@ -71,7 +82,7 @@ impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Refused(_) => 1,
-            Self::Storage(_) | Self::Broken(_) => 2,
+            Self::Storage(_) | Self::Broken(_) | Self::Search(_) => 2,
         }
     }
 }
@@ -93,16 +104,26 @@ pub fn main(disk: Disk) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
-            return ExitCode::from(u8::from(error.use_stderr()));
+            let is_search = std::env::args_os().nth(1).is_some_and(|command| command == "search" || command == "tail");
+            return ExitCode::from(if !error.use_stderr() {
+                0
+            } else if is_search {
+                2
+            } else {
+                1
+            });
         }
     };
     log_to_stderr();
     let ended = match &cli.command {
         Command::Serve(args) => serve::serve(args, disk),
         Command::Check(args) => check::check(args),
+        Command::Search(args) => search::search(args),
+        Command::Tail(args) => tail::tail(args),
     };
     match ended {
         Ok(Outcome::Clean) => ExitCode::SUCCESS,
+        Ok(Outcome::NothingFound) => ExitCode::from(1),
         Ok(Outcome::DrainDeadline) => ExitCode::from(3),
         Err(failure) => {
             failure.print();

@@ -18,6 +18,7 @@ use crate::record::detect::{Format, Reading};
 use crate::record::text::pattern::Patterns;
 use crate::rules::syntax::{Matcher, TagRule};
 use crate::rules::{RuleTexts, Rules};
+use crate::store::filter::Index;
 use crate::store::level::LevelChoice;
 use crate::store::name::Codec;
 use crate::store::policy::Ack;
@@ -123,6 +124,8 @@ pub struct Config {
     pub compression: Option<Codec>,
     /// How hard.
     pub compression_level: LevelChoice,
+    /// Whether compressed blocks get token filters.
+    pub index: Index,
     /// Compress threads.
     pub compress_threads: usize,
     /// The cores they are pinned to; empty leaves them unpinned.
@@ -187,6 +190,7 @@ impl Config {
         let rotate_age = from.one("store.rotate_age", "1h", |text| parse::duration(text, Duration::from_secs(1)))?;
         let compression = from.one("store.compression", "gzip", parse::compression)?;
         let compression_level = from.one("store.compression_level", "auto", |text| parse::level(text, compression))?;
+        let index = from.one("store.index", "on", parse::index)?;
         let compress_threads =
             from.one("store.compress_threads", "auto", |text| parse::count_or_auto(text, cores.len().div_ceil(2).max(2), 1, 256))?;
         let compress_cores = from.one("store.compress_cores", "off", |text| parse::cores(text, cores))?;
@@ -227,6 +231,7 @@ impl Config {
             rotate_age,
             compression,
             compression_level,
+            index,
             compress_threads,
             compress_cores,
             raw_segments,

@@ -2,6 +2,8 @@
 
 pub mod api;
 mod listener;
+mod search;
+mod tail;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -17,6 +19,8 @@ use tokio::sync::{Semaphore, oneshot};
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 
+use self::search::Searches;
+use self::tail::Tails;
 use crate::limits::{HTTP_BODY_BYTES_MAX, HTTP_CONNECTIONS_MAX, HTTP_REQUEST_TIMEOUT, HTTP_REQUESTS_MAX};
 use crate::metrics::{Telemetry, prometheus};
 
@@ -67,6 +71,8 @@ struct Shared {
 }
 
 fn router(telemetry: Arc<Telemetry>) -> Router {
+    let searches = Searches::new(telemetry.clone());
+    let tails = Tails::new(telemetry.clone());
     let shared = Shared { telemetry, requests: Arc::new(Semaphore::new(HTTP_REQUESTS_MAX)) };
     Router::new()
         .route("/", get(index))
@@ -76,8 +82,11 @@ fn router(telemetry: Arc<Telemetry>) -> Router {
         .route("/api/stats", get(stats))
         .layer(axum::middleware::from_fn_with_state(shared.clone(), bound))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, HTTP_REQUEST_TIMEOUT))
-        .layer(RequestBodyLimitLayer::new(HTTP_BODY_BYTES_MAX))
         .with_state(shared)
+        // Bounded by themselves, in number, and a search in time.
+        .route("/api/search", get(search::search).with_state(searches))
+        .route("/api/tail", get(tail::tail).with_state(tails))
+        .layer(RequestBodyLimitLayer::new(HTTP_BODY_BYTES_MAX))
 }
 
 /// At most so many requests at once; the next one is told to come back.
@@ -92,7 +101,7 @@ async fn index() -> &'static str {
     concat!(
         "logboom ",
         env!("CARGO_PKG_VERSION"),
-        "\n\n/healthz    the process lives\n/readyz     lines are taken in, or why not\n/metrics    Prometheus\n/api/stats  the ledger and all numbers as JSON\n"
+        "\n\n/healthz    the process lives\n/readyz     lines are taken in, or why not\n/metrics    Prometheus\n/api/stats  the ledger and all numbers as JSON\n/api/search stored lines: ?query=timeout&since=1h, see docs/SEARCH.md\n/api/tail   lines as they are written: ?query=level:error, server-sent events\n"
     )
 }
 

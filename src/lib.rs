@@ -6,6 +6,7 @@
 //! - [`record`]: lines and what they become; pure
 //! - [`rules`]: filters and tags; pure
 //! - [`store`]: segments from their opening to their archive, and the recovery of a data directory
+//! - [`search`]: what the stored lines answer
 //! - [`metrics`]: what is counted, and how it is shown
 //! - [`outputs`]: CSV and SQLite, which follow the store
 //! - [`config`]: what the user typed, and what it means
@@ -23,5 +24,6 @@ pub mod metrics;
 pub mod outputs;
 pub mod record;
 pub mod rules;
+pub mod search;
 pub mod shard;
 pub mod store;

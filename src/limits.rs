@@ -111,7 +111,7 @@ pub const RELP_ROOM_FRAMES_MIN: usize = RELP_ANSWER_RUNS_MAX / 2;
 pub const RELP_UNREAD_MAX: Duration = Duration::from_secs(60);
 
 /// HTTP connections at once; more wait to be accepted.
-pub const HTTP_CONNECTIONS_MAX: usize = 256;
+pub const HTTP_CONNECTIONS_MAX: usize = 128;
 /// How long an HTTP connection may take to send the whole head of its first or next request, and how long it may take no byte of its answer. Beyond, it is
 /// closed, since others may wait for its place. Shorter than most scrape intervals: opening a connection costs a scraper nothing.
 pub const HTTP_IDLE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -213,6 +213,100 @@ pub const OUTPUT_RETRY_MIN: Duration = Duration::from_millis(500);
 /// See [`OUTPUT_RETRY_MIN`].
 pub const OUTPUT_RETRY_MAX: Duration = Duration::from_secs(15);
 
+/// The longest query: far beyond what people type, and what a link may carry.
+pub const QUERY_BYTES_MAX: usize = 4 * KIB;
+/// Conditions in a query: each is asked of every candidate line.
+pub const QUERY_TERMS_MAX: usize = 32;
+/// Parentheses and negations within each other: reading a query recurses.
+pub const QUERY_DEPTH_MAX: usize = 32;
+/// What one regular expression of a query may compile to, and what each direction of its lazily built automaton may keep.
+pub const QUERY_REGEX_BYTES_MAX: usize = 256 * KIB;
+/// Regular expressions in a query: each thread has all of them, and each may take three times [`QUERY_REGEX_BYTES_MAX`].
+pub const QUERY_REGEXES_MAX: usize = 4;
+/// What each direction of a literal's automaton may keep: a literal of ordinary length needs a tenth.
+pub const LITERAL_AUTOMATON_BYTES_MAX: usize = 32 * KIB;
+
+/// The longest token filter of a block: a tenth of an incompressible block is less. A longer block is one huge line.
+pub const FILTER_BYTES_MAX: usize = 64 * KIB;
+/// A filter takes at most this share of its compressed block: with the table's entry, below a tenth.
+pub const FILTER_SHARE: usize = 12;
+/// Token filters may take this share of the CPU time that compressing takes: beyond, blocks go without, and searches read them.
+pub const FILTER_CPU_SHARE: u64 = 3;
+/// The filters of one segment: enough for 2 GiB of raw lines. Blocks beyond have none. They are in memory while the segment is compressed.
+pub const SEGMENT_FILTERS_BYTES_MAX: usize = 32 * MIB;
+
+/// Filters of one segment of `rotate_bytes`, in bytes at most: what does not compress grows by an eighth at most.
+pub fn segment_filters_bytes_max(rotate_bytes: u64) -> usize {
+    SEGMENT_FILTERS_BYTES_MAX.min(usize::try_from(rotate_bytes / 10).unwrap_or(usize::MAX)).saturating_add(FILTER_BYTES_MAX)
+}
+
+/// Threads that one search uses at most: beyond, the disk is what it waits for.
+pub const SEARCH_THREADS_MAX: usize = 16;
+/// What a search keeps of each block that it may have to read.
+pub const SEARCH_BLOCK_BYTES: usize = 40;
+/// And of each line that waits for its turn, besides the line.
+pub const SEARCH_LINE_BYTES: usize = 16;
+/// Blocks that one search may have to read: half a terabyte of raw lines in blocks of usual size.
+pub const SEARCH_BLOCKS_MAX: usize = MIB;
+/// Matching lines that wait for their turn in the order of time. Beyond, the first of them are shown before it is sure that none comes before them: blocks
+/// that overlap are written at the same time, so this is a second of traffic and more.
+pub const SEARCH_WAITING_BYTES_MAX: usize = 64 * MIB;
+/// Searches over HTTP at once; more are told to come back. Each may take tens of megabytes, and its CPU from compression.
+pub const HTTP_SEARCHES_MAX: usize = 2;
+/// Threads of one, which is what [`budget`] reckons with: two searches never take more than two cores from lines.
+pub const HTTP_SEARCH_THREADS: usize = 1;
+/// What they are nicer by than the shards, as compress threads are.
+pub const SEARCH_NICE: i32 = 5;
+/// Lines that one finds unless it is told otherwise, and at most: more are for `logboom search`.
+pub const HTTP_SEARCH_LINES_DEFAULT: usize = 1_000;
+/// See [`HTTP_SEARCH_LINES_DEFAULT`].
+pub const HTTP_SEARCH_LINES_MAX: usize = 100_000;
+/// Bytes that one answers: a browser holds them all.
+pub const HTTP_SEARCH_BYTES_MAX: usize = 64 * MIB;
+/// How long one may take, waiting for its reader included.
+pub const HTTP_SEARCH_TIME_MAX: Duration = Duration::from_secs(30);
+/// Found lines are sent in pieces of about so many bytes, of which so many wait for the connection; or as soon as the last piece is so long ago.
+pub const HTTP_SEARCH_PIECE_BYTES: usize = 64 * KIB;
+/// See [`HTTP_SEARCH_PIECE_BYTES`].
+pub const HTTP_SEARCH_PIECES_MAX: usize = 4;
+/// See [`HTTP_SEARCH_PIECE_BYTES`].
+pub const HTTP_SEARCH_FLUSH: Duration = Duration::from_millis(50);
+/// Blocks that one may have to read: 32 GiB of raw lines.
+pub const HTTP_SEARCH_BLOCKS_MAX: usize = 64 * KIB;
+/// See [`SEARCH_WAITING_BYTES_MAX`].
+pub const HTTP_SEARCH_WAITING_BYTES_MAX: usize = 4 * MIB;
+/// Groups that one names, the largest; the rest are told together. A day has 1,440 minutes.
+pub const HTTP_SEARCH_GROUPS_MAX: usize = 2_000;
+
+/// Live tails over HTTP at once, each with a thread.
+pub const HTTP_TAILS_MAX: usize = 4;
+/// What their threads are nicer by than the shards: all of them together get less than a tenth of what one busy shard does.
+pub const HTTP_TAIL_NICE: i32 = 15;
+/// How often one looks for new lines where there are none, and whether it is behind: nobody reads faster.
+pub const HTTP_TAIL_INTERVAL: Duration = Duration::from_millis(50);
+/// How often one looks for room where there is none: with the pieces that wait, for 130 MB/s.
+pub const HTTP_TAIL_ROOM_INTERVAL: Duration = Duration::from_millis(2);
+/// How often something is sent, so that both ends know that the other is there. Shorter than what browsers, proxies and [`HTTP_IDLE_TIMEOUT`] wait for.
+pub const HTTP_TAIL_HEARTBEAT: Duration = Duration::from_secs(4);
+/// Events are sent in pieces of about so many bytes, of which so many wait for the connection.
+pub const HTTP_TAIL_PIECE_BYTES: usize = 64 * KIB;
+/// See [`HTTP_TAIL_PIECE_BYTES`].
+pub const HTTP_TAIL_PIECES_MAX: usize = 4;
+/// Events that are made of one block's lines: twice what lines of usual length become. Beyond, they are counted as missed.
+pub const HTTP_TAIL_EVENTS_BYTES_MAX: usize = 2 * BLOCK_BYTES;
+/// With more than this left unread, as it is on disk, a listener is told what it has missed instead: what it would see is not live, and may soon be deleted.
+pub const HTTP_TAIL_BEHIND_BYTES_MAX: u64 = 32 * MIB as u64;
+/// How long counting what a listener has missed may take: beyond, the rest is not counted.
+pub const HTTP_TAIL_CATCH_UP_MAX: Duration = Duration::from_secs(1);
+/// The longest line of an event that `logboom tail` takes: longer than any that is stored.
+pub const TAIL_EVENT_BYTES_MAX: u64 = BLOCK_DECODED_BYTES_MAX as u64 + KIB as u64;
+
+/// Groups that are counted by name; the rest are counted together.
+pub const SEARCH_GROUPS_MAX: usize = 10_000;
+/// The longest name of one; lines whose name is longer are counted with the rest.
+pub const SEARCH_GROUP_NAME_BYTES_MAX: usize = 256;
+
+const _: () = assert!(8 * FILTER_SHARE >= 9 * 10);
 const _: () = assert!(RECEIVE_BYTES <= BATCH_BYTES);
 const _: () = assert!(PARTIAL_SMALL_BYTES < RECEIVE_BYTES);
 const _: () = assert!(LINE_MAX_BYTES_MAX < u32::MAX as usize);

@@ -7,15 +7,18 @@ pub mod latency;
 pub mod outputs;
 pub mod prometheus;
 pub mod rules;
+pub mod searches;
 pub mod services;
 pub mod sources;
 pub mod stdout;
+pub mod tails;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::store::catalog::{self, DiskUse};
+use crate::store::cursor::StoreReader;
 use crate::store::guard::IntakeGate;
 use crate::store::permits::RawPermits;
 use crate::store::pool::{PoolHandle, PoolSnapshot};
@@ -26,8 +29,10 @@ use self::counters::{Counter, Ledger, Pause, ShardCounters};
 use self::latency::{Latencies, LatencySlot};
 use self::outputs::OutputStats;
 use self::rules::RuleTotals;
+use self::searches::SearchTotals;
 use self::services::ServiceTotals;
 use self::sources::SourceTotals;
+use self::tails::TailTotals;
 
 /// How old the sums of the data directory may be that readers see.
 const DISK_USE_AGE_MAX: Duration = Duration::from_secs(2);
@@ -60,6 +65,8 @@ pub struct StoreSource {
     pub gate: Arc<IntakeGate>,
     /// What was deleted.
     pub retention: Arc<RetentionStats>,
+    /// The way to its lines.
+    pub reader: StoreReader,
 }
 
 /// The store's numbers at one moment.
@@ -107,6 +114,10 @@ pub struct Telemetry {
     pub sources: SourceTotals,
     /// What rules did, all shards together.
     pub rules: RuleTotals,
+    /// Searches over HTTP.
+    pub searches: Arc<SearchTotals>,
+    /// Live tails over HTTP.
+    pub tails: Arc<TailTotals>,
     store: OnceLock<StoreSource>,
     outputs: OnceLock<Vec<Arc<OutputStats>>>,
     disk_use: Mutex<Option<(Instant, DiskUse)>>,
@@ -123,6 +134,8 @@ impl Telemetry {
             services: ServiceTotals::default(),
             sources: SourceTotals::default(),
             rules: RuleTotals::default(),
+            searches: Arc::default(),
+            tails: Arc::default(),
             store: OnceLock::new(),
             outputs: OnceLock::new(),
             disk_use: Mutex::default(),
@@ -190,6 +203,16 @@ impl Telemetry {
             sum.add_total(slot(shard));
             sum
         })
+    }
+
+    /// The data directory, once it is open.
+    pub fn data_dir(&self) -> Option<&Path> {
+        self.store.get().map(|store| &*store.dir)
+    }
+
+    /// The way to the store's lines, once it is open.
+    pub fn store_reader(&self) -> Option<StoreReader> {
+        self.store.get().map(|store| store.reader.clone())
     }
 
     /// The store's numbers, once it is open.

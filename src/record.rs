@@ -2,13 +2,15 @@
 //!
 //! A *line* is bytes without their terminator; a *record* is a line that was accepted. In the order in which a line meets them: [`framer`] cuts it (or
 //! [`relp`], from a peer that wants to be answered), [`detect`] tells its format, [`json`], [`syslog`], [`csv`] or [`text`] reads it, [`rejected`] keeps what can't be accepted,
-//! [`stored`] reads it again from a segment.
+//! [`stored`] reads it again from a segment, [`members`] some of it, and [`layout`] rebuilds it; [`words`] says what a search finds in it.
 
 pub mod csv;
 pub mod detect;
 pub mod framer;
 pub mod json;
+pub mod layout;
 pub mod level;
+pub mod members;
 pub mod regex;
 pub mod rejected;
 pub mod relp;
@@ -17,6 +19,7 @@ pub mod syslog;
 pub mod tags;
 pub mod text;
 pub mod timestamp;
+pub mod words;
 
 pub use level::Level;
 pub use timestamp::Timestamp;

@@ -1,6 +1,6 @@
 //! The store: segments from their opening to their archive, and the recovery of a data directory.
 //!
-//! Pure are `name`, `utc`, `policy`, `level`, `meta`, `guard::FreeSpace`, `retention::plan` and `recover::plan`; the others do what these decide.
+//! Pure are `name`, `utc`, `policy`, `level`, `filter`, `meta`, `guard::FreeSpace`, `retention::plan` and `recover::plan`; the others do what these decide.
 
 pub mod catalog;
 pub mod codec;
@@ -9,6 +9,7 @@ pub mod cut;
 pub mod disk;
 pub mod durable;
 pub mod error;
+pub mod filter;
 pub mod guard;
 pub mod housekeeping;
 pub mod level;

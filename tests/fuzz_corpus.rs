@@ -60,3 +60,8 @@ fn text_line_by_the_golden_file() {
         bodies::text_line(line.as_bytes());
     }
 }
+
+#[test]
+fn query() {
+    replay("query", bodies::query);
+}

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use logboom::store::disk::Disk;
 use logboom::store::error::StorageError;
+use logboom::store::filter::Index;
 use logboom::store::level::LevelChoice;
 use logboom::store::name::Codec;
 use logboom::store::permits::RawPermits;
@@ -42,10 +43,10 @@ pub fn line(number: u64, filler: usize) -> String {
 /// Makes a directory good: recovers it for `shards` shards, and compresses what is raw. Returns recovery's warnings about lines kept twice.
 pub fn make_good(disk: Disk, dir: &Path, shards: usize, codec: Option<Codec>) -> Result<Vec<String>, StorageError> {
     let permits = RawPermits::new(8);
-    let recovered = recover(&RecoveryConfig { disk: disk.clone(), dir, shards, permits: &permits })?;
+    let recovered = recover(&RecoveryConfig { disk: disk.clone(), dir, shards, index: Index::On, permits: &permits })?;
     let level = if codec.is_some() { LevelChoice::Fixed(1) } else { LevelChoice::Auto };
     let on_fatal = Box::new(|error| panic!("{error}"));
-    let config = PoolConfig { dir: dir.to_path_buf(), codec, level, threads: 1, cores: Vec::new(), disk, on_fatal };
+    let config = PoolConfig { dir: dir.to_path_buf(), codec, level, index: Index::On, threads: 1, cores: Vec::new(), disk, on_fatal };
     let pool = Pool::start(config, &permits).expect("threads");
     recovered.sealed.into_iter().for_each(|segment| pool.handle().submit(segment));
     assert_eq!(pool.drain(Duration::from_secs(60)).left, 0, "everything is archived");

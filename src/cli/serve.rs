@@ -20,6 +20,7 @@ use crate::host::preflight::{self, Needs};
 use crate::host::signals::{self, Signal};
 use crate::host::systemd::{self, LongStart, Watchdog};
 use crate::http::{self, HttpServer};
+use crate::limits;
 use crate::limits::budget::{BudgetInputs, MemoryBudget};
 use crate::metrics::counters::Closed;
 use crate::metrics::{Phase, StoreSource, Telemetry, stdout};
@@ -31,6 +32,7 @@ use crate::shard::{self, ShardConfig, ShardStart, ShardStore, Shards};
 use crate::store::cursor::StoreReader;
 use crate::store::disk::Disk;
 use crate::store::error::StorageError;
+use crate::store::filter::Index;
 use crate::store::guard::IntakeGate;
 use crate::store::housekeeping::{Housekeeping, HousekeepingConfig};
 use crate::store::marks::Marks;
@@ -76,6 +78,12 @@ pub fn budget(config: &Config) -> MemoryBudget {
         raw_segments: config.raw_segments,
         regex_sets: config.rules.sets() + config.patterns.len(),
         outputs: config.outputs.len(),
+        tails: if config.http.is_some() { limits::HTTP_TAILS_MAX } else { 0 },
+        searches: if config.http.is_some() { limits::HTTP_SEARCHES_MAX } else { 0 },
+        segment_filters_bytes_max: match (config.index, config.compression) {
+            (Index::On, Some(_)) => limits::segment_filters_bytes_max(config.rotate_size),
+            _ => 0,
+        },
     })
 }
 
@@ -127,17 +135,24 @@ impl Running {
             .map_err(|error| Failure::refused(format_args!("{error:#}")))?;
         let long_start = LongStart::begin("recovering the data directory").map_err(broken)?;
         let permits = RawPermits::new(config.raw_segments);
-        let recovered =
-            recover::recover(&RecoveryConfig { disk: disk.clone(), dir: &config.data_dir, shards: config.shards, permits: &permits })
-                .map_err(|error| match error {
-                    StorageError::Unusable { .. } => Failure::refused(error),
-                    error => Failure::Storage(error),
-                })?;
+        let recovered = recover::recover(&RecoveryConfig {
+            disk: disk.clone(),
+            dir: &config.data_dir,
+            shards: config.shards,
+            index: config.index,
+            permits: &permits,
+        })
+        .map_err(|error| match error {
+            StorageError::Unusable { .. } => Failure::refused(error),
+            error => Failure::Storage(error),
+        })?;
         drop(long_start);
         let pool = start_pool(config, disk.clone(), &permits, failures)?;
         recovered.sealed.into_iter().for_each(|segment| pool.handle().submit(segment));
         let gate = IntakeGate::new(config.min_free);
         let retention = Arc::<RetentionStats>::default();
+        let marks = recovered.writers.iter().map(|streams| std::array::from_fn(|stream| streams[stream].mark()));
+        let reader = StoreReader { disk: disk.clone(), dir: config.data_dir.clone(), marks: Marks::new(marks.collect()) };
         telemetry.store_opened(StoreSource {
             dir: config.data_dir.clone(),
             permits: permits.clone(),
@@ -145,15 +160,14 @@ impl Running {
             recovery: recovered.report,
             gate: gate.clone(),
             retention: retention.clone(),
+            reader: reader.clone(),
         });
         let outputs: Vec<Output> = config.outputs.iter().map(|target| Output::new(target.clone(), Stream::Logs)).collect();
         telemetry.outputs_known(outputs.iter().map(|output| output.stats.clone()).collect());
         let reads = outputs.iter().filter(|_| config.retain_unread).map(|output| output.read.clone());
         let unread = Unread(reads.collect());
-        let marks = Marks::new(recovered.writers.iter().map(|streams| std::array::from_fn(|stream| streams[stream].mark())).collect());
-        let store = StoreReader { disk: disk.clone(), dir: config.data_dir.clone(), marks };
         let rotation = RotationPolicy { bytes_max: config.rotate_size, age_ms_max: config.rotate_age.as_millis() as u64 };
-        let outputs_config = OutputsConfig { store, stream: Stream::Logs, rotation };
+        let outputs_config = OutputsConfig { store: reader, stream: Stream::Logs, rotation };
         let housekeeping = start_housekeeping(config, disk, gate.clone(), retention, unread, &pool, failures)?;
         telemetry.rules.name(config.excludes.clone(), &config.rules);
         let cores = cores::available();
@@ -271,6 +285,7 @@ fn start_pool(config: &Config, disk: Disk, permits: &Arc<RawPermits>, failures: 
         dir: config.data_dir.clone(),
         codec: config.compression,
         level: config.compression_level,
+        index: config.index,
         threads: config.compress_threads,
         cores: config.compress_cores.clone(),
         disk,

@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 use crate::record::Protocol;
 use crate::record::csv::Columns;
 use crate::record::detect::Format;
+use crate::store::filter::Index;
 use crate::store::level::LevelChoice;
 use crate::store::name::Codec;
 use crate::store::policy::Ack;
@@ -143,6 +144,14 @@ pub(super) fn cores(text: &str, available: &[usize]) -> Result<Vec<usize>, Strin
         .map(core)
         .collect::<Option<_>>()
         .ok_or_else(|| format!("expected numbers of cores this process may use ({available:?}), or off"))
+}
+
+pub(super) fn index(text: &str) -> Result<Index, String> {
+    match text {
+        "on" => Ok(Index::On),
+        "off" => Ok(Index::Off),
+        _ => Err("expected on or off".to_owned()),
+    }
 }
 
 #[cfg(test)]

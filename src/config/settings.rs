@@ -148,6 +148,9 @@ struct StoreSettings {
     /// How hard: gzip 1 to 9, zstd 1 to 19, or auto, the best ratio that the backlog allows [default: auto]
     #[arg(long, value_name = "N|auto")]
     compression_level: Option<Word>,
+    /// Build a token filter for each compressed block, so that a search reads few of them: on or off [default: on]
+    #[arg(long, value_name = "on|off")]
+    index: Option<Word>,
     /// Threads that compress [default: auto, half the cores and at least 2]
     #[arg(long, value_name = "N|auto")]
     compress_threads: Option<Word>,
@@ -236,6 +239,7 @@ impl Settings {
             "store.rotate_age" => &store.rotate_age,
             "store.compression" => &store.compression,
             "store.compression_level" => &store.compression_level,
+            "store.index" => &store.index,
             "store.compress_threads" => &store.compress_threads,
             "store.compress_cores" => &store.compress_cores,
             "store.raw_segments" => &store.raw_segments,

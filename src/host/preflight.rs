@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(needs.files(), 64 + 2 * (16 + 1) + 2 * 4 + 10);
         needs.http = Some("127.0.0.1:0".parse().unwrap());
         needs.listen.push("[::1]:0".parse().unwrap());
-        assert_eq!(needs.files(), 64 + 2 * (16 + 2) + 2 * 4 + 256 + 10);
+        assert_eq!(needs.files(), 64 + 2 * (16 + 2) + 2 * 4 + 128 + 10);
     }
 
     #[test]

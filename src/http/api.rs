@@ -6,6 +6,7 @@ use crate::limits::SOURCES_SHOWN_MAX;
 use crate::metrics::counters::{Closed, Counter, Ledger, Pause, ShardCounters};
 use crate::metrics::latency::{Latencies, LatencySlot};
 use crate::metrics::outputs::OutputStats;
+use crate::metrics::searches::SearchEnd;
 use crate::metrics::{ShardMetrics, Telemetry};
 use crate::record::relp::RelpError;
 use crate::record::{Level, RejectReason};
@@ -36,6 +37,16 @@ pub fn stats(telemetry: &Telemetry) -> Value {
         "shards": telemetry.shards.iter().map(|shard| one_shard(shard)).collect::<Vec<_>>(),
         "store": store(telemetry),
         "outputs": telemetry.outputs().iter().map(|output| one_output(output)).collect::<Vec<_>>(),
+        "tails": {
+            "listening": telemetry.tails.listening(),
+            "refused": telemetry.tails.refused(),
+            "missed_lines": telemetry.tails.missed(),
+        },
+        "searches": {
+            "running": telemetry.searches.running(),
+            "refused": telemetry.searches.refused(),
+            "ended": named(SearchEnd::ALL.map(|end| (end.name(), telemetry.searches.ended(end)))),
+        },
     })
 }
 
@@ -125,6 +136,8 @@ fn store(telemetry: &Telemetry) -> Value {
         "archived_raw_bytes": store.pool.raw_bytes,
         "archived_bytes": store.pool.archive_bytes,
         "compress_cpu_seconds": store.pool.compress_cpu_ns as f64 / 1e9,
+        "index_cpu_seconds": store.pool.index_cpu_ns as f64 / 1e9,
+        "blocks_unindexed": store.pool.blocks_unindexed,
         "compression_level": store.pool.level,
         "paused": store.pool.paused,
         "torn_bytes": store.torn_bytes,

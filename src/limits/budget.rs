@@ -1,10 +1,13 @@
 //! The memory that the process can need at most, as a sum. Bounded by construction: each line is a limit that some code holds.
 
 use super::{
-    BATCH_BYTES, BATCHES_PER_STREAM, BLOCK_BYTES, CSV_COLUMNS_MAX, CSV_HEADER_BYTES_MAX, EXECUTOR_IO_BYTES, HTTP_BUFFER_BYTES,
-    HTTP_CONNECTIONS_MAX, HTTP_REQUESTS_MAX, KIB, MIB, PARTIAL_SHARED_BYTES, PARTIAL_SMALL_BYTES, RECEIVE_BYTES, REGEX_CACHE_BYTES,
-    REGEX_PROGRAM_BYTES_MAX, RELP_ANSWER_BYTES, RELP_ANSWER_RUNS_MAX, RELP_MEMORIES_MAX, RELP_RESEND_LINES_MAX, RULE_SHOWN_BYTES_MAX,
-    RULES_MAX, SERVICE_NAME_BYTES_MAX, SERVICES_MAX, SHARDS_MAX, SOURCE_NAME_BYTES_MAX, SOURCES_COUNTED_MAX, SOURCES_SHOWN_MAX,
+    ARCHIVE_READ_BYTES, BATCH_BYTES, BATCHES_PER_STREAM, BLOCK_BYTES, CSV_COLUMNS_MAX, CSV_HEADER_BYTES_MAX, EXECUTOR_IO_BYTES,
+    HTTP_BUFFER_BYTES, HTTP_CONNECTIONS_MAX, HTTP_REQUESTS_MAX, HTTP_SEARCH_BLOCKS_MAX, HTTP_SEARCH_GROUPS_MAX, HTTP_SEARCH_PIECE_BYTES,
+    HTTP_SEARCH_PIECES_MAX, HTTP_SEARCH_WAITING_BYTES_MAX, HTTP_TAIL_EVENTS_BYTES_MAX, HTTP_TAIL_PIECE_BYTES, HTTP_TAIL_PIECES_MAX, KIB,
+    LITERAL_AUTOMATON_BYTES_MAX, MIB, PARTIAL_SHARED_BYTES, PARTIAL_SMALL_BYTES, QUERY_REGEX_BYTES_MAX, QUERY_REGEXES_MAX, QUERY_TERMS_MAX,
+    RECEIVE_BYTES, REGEX_CACHE_BYTES, REGEX_PROGRAM_BYTES_MAX, RELP_ANSWER_BYTES, RELP_ANSWER_RUNS_MAX, RELP_MEMORIES_MAX,
+    RELP_RESEND_LINES_MAX, RULE_SHOWN_BYTES_MAX, RULES_MAX, SEARCH_BLOCK_BYTES, SEARCH_GROUP_NAME_BYTES_MAX, SEARCH_GROUPS_MAX,
+    SEARCH_LINE_BYTES, SERVICE_NAME_BYTES_MAX, SERVICES_MAX, SHARDS_MAX, SOURCE_NAME_BYTES_MAX, SOURCES_COUNTED_MAX, SOURCES_SHOWN_MAX,
     TEXT_SHAPE_BYTES_MAX,
 };
 
@@ -39,6 +42,14 @@ const SOURCES_BYTES: usize = SOURCES_COUNTED_MAX * (SOURCE_NAME_BYTES_MAX + 64);
 const HTTP_CONNECTION_BYTES: usize = 8 * KIB + GROWTH * 2 * HTTP_BUFFER_BYTES + HTTP_ANSWER_BYTES;
 /// One HTTP request under way with its answer.
 const HTTP_REQUEST_BYTES: usize = 512 * KIB;
+/// The hashes of a block's words: up to 175,000 (three bits of the longest filter each), and a table of 16 KiB.
+const FILTER_WORDS_BYTES: usize = GROWTH * 175_000 * 8 + 16 * KIB;
+/// What the automata of the largest query take in one thread: that of each literal, those of its regular expressions, and the two that blocks are searched with.
+const QUERY_AUTOMATA_BYTES: usize = QUERY_TERMS_MAX * 3 * LITERAL_AUTOMATON_BYTES_MAX + (QUERY_REGEXES_MAX + 2) * 3 * QUERY_REGEX_BYTES_MAX;
+/// `{}` and a newline.
+const STORED_LINE_BYTES_MIN: usize = 3;
+/// A decoder of zstd or gzip.
+const DECODER_BYTES: usize = MIB;
 /// A raw segment's name, block table and place in the queues.
 const SEGMENT_BYTES: usize = 16 * KIB;
 /// Streams per shard: `logs` and `rejected`.
@@ -71,6 +82,12 @@ pub struct BudgetInputs {
     pub regex_sets: usize,
     /// Outputs beside the segments.
     pub outputs: usize,
+    /// Live tails over HTTP at once.
+    pub tails: usize,
+    /// Searches over HTTP at once.
+    pub searches: usize,
+    /// Token filters of one segment, in bytes.
+    pub segment_filters_bytes_max: usize,
 }
 
 /// Bytes by what they are for.
@@ -93,21 +110,44 @@ impl MemoryBudget {
             raw_segments,
             regex_sets,
             outputs,
+            tails,
+            searches,
+            segment_filters_bytes_max,
         } = inputs;
         let record_bytes_max = stored_bytes_max(line_bytes_max);
         // A batch is closed when it is full, so the record that fills it may stand out; one more may be held for the next segment.
         let stream_bytes = BATCHES_PER_STREAM * (BATCH_BYTES + record_bytes_max) + record_bytes_max;
         // The places and the reserve; a line that grows doubles its buffer.
         let partial_bytes = 2 * (PARTIAL_SHARED_BYTES.max(line_bytes_max) + line_bytes_max);
-        // A JSON line is as long as it came; only a text line grows when it is stored, and is one string: no more than a copy to the scanner, two with its padding.
         let scanner_bytes = SCANNER_BYTES_PER_LINE_BYTE * line_bytes_max;
-        let stored_scanner_bytes = scanner_bytes + 2 * GROWTH * record_bytes_max;
         // What a compress thread reads and what comes out, which is an eighth longer at worst; and, for a segment of a former process, the cutter's buffer, which
         // exists twice while it is doubled. A former process with a longer --line-max leaves longer lines, for which this is no bound.
         let block_bytes = BLOCK_BYTES.max(record_bytes_max);
-        let compress_bytes = COMPRESSOR_BYTES + GROWTH * (block_bytes + block_bytes * 5 / 4) + 3 * block_bytes + stored_scanner_bytes;
-        // A block as it is read, where it exists twice while it grows; its longest line as columns, twice as long where all of it is quotes; and its scanner.
-        let output_bytes = OUTPUT_BASE_BYTES + 3 * GROWTH * block_bytes + 6 * record_bytes_max + stored_scanner_bytes;
+        let compress_bytes = COMPRESSOR_BYTES + GROWTH * (block_bytes + block_bytes * 5 / 4) + 3 * block_bytes;
+        // A block as it is read, where it exists twice while it grows; its longest line as columns, twice as long where all of it is quotes.
+        let output_bytes = OUTPUT_BASE_BYTES + 3 * GROWTH * block_bytes + 6 * record_bytes_max;
+        // A table waits, with its filters, until its archive is durable, and is then encoded. A thread keeps a block's text, and its words.
+        let filters_bytes = (raw_segments + 1) * segment_filters_bytes_max + compress_threads * (block_bytes + FILTER_WORDS_BYTES);
+        // A block as it is stored, as lines, and as text. Of long lines one is looked at in the whole process.
+        let looked_at_bytes = |block_bytes: usize| block_bytes * 5 / 4 + 2 * block_bytes;
+        // First tables are read, and made where there are none: the cutter's buffer exists twice while it is doubled. Then blocks: what matches is a run of lines,
+        // waits with others, and is sent in pieces; or it is counted in groups, which are then named and written.
+        let tables_bytes = 3 * block_bytes + 2 * segment_filters_bytes_max;
+        let run_bytes = GROWTH * BLOCK_BYTES + SEARCH_LINE_BYTES * (BLOCK_BYTES / STORED_LINE_BYTES_MIN).next_power_of_two();
+        let waiting_bytes = HTTP_SEARCH_WAITING_BYTES_MAX + block_bytes + (HTTP_SEARCH_PIECES_MAX + 2) * GROWTH * HTTP_SEARCH_PIECE_BYTES;
+        let counted_bytes =
+            SEARCH_GROUPS_MAX * (SEARCH_GROUP_NAME_BYTES_MAX + 128) + HTTP_SEARCH_GROUPS_MAX * 8 * (SEARCH_GROUP_NAME_BYTES_MAX + 64);
+        let scan_bytes =
+            looked_at_bytes(BLOCK_BYTES) + QUERY_AUTOMATA_BYTES + DECODER_BYTES + (run_bytes + waiting_bytes).max(counted_bytes);
+        let search_bytes = GROWTH * HTTP_SEARCH_BLOCKS_MAX * SEARCH_BLOCK_BYTES + tables_bytes.max(scan_bytes);
+        let long_line_bytes = if searches > 0 { looked_at_bytes(block_bytes) } else { 0 };
+        // A cursor's block and a decoder with what it reads; a line as text; events, and one of a long line.
+        let tail_bytes = 3 * block_bytes
+            + ARCHIVE_READ_BYTES
+            + DECODER_BYTES
+            + QUERY_AUTOMATA_BYTES
+            + GROWTH * HTTP_TAIL_EVENTS_BYTES_MAX
+            + (HTTP_TAIL_PIECES_MAX + 2) * HTTP_TAIL_PIECE_BYTES;
         let parts = [
             ("base", BASE_BYTES),
             ("connections", connections_max * (CONNECTION_BYTES + PARTIAL_SMALL_BYTES)),
@@ -125,6 +165,9 @@ impl MemoryBudget {
             ("compress threads", compress_threads * compress_bytes),
             ("outputs", outputs * output_bytes),
             ("raw segments", raw_segments * SEGMENT_BYTES),
+            ("token filters", filters_bytes),
+            ("searches over HTTP", searches * search_bytes + long_line_bytes),
+            ("live tails over HTTP", tails * tail_bytes),
             ("http", HTTP_CONNECTIONS_MAX * HTTP_CONNECTION_BYTES + HTTP_REQUESTS_MAX * HTTP_REQUEST_BYTES),
         ];
         Self { parts: parts.map(|(name, bytes)| (name, bytes as u64)).to_vec() }
@@ -159,8 +202,11 @@ mod tests {
             raw_segments: 24,
             regex_sets: 0,
             outputs: 0,
+            tails: crate::limits::HTTP_TAILS_MAX,
+            searches: crate::limits::HTTP_SEARCHES_MAX,
+            segment_filters_bytes_max: crate::limits::segment_filters_bytes_max(5_000_000),
         });
-        assert!(budget.total() < 1024 * MIB as u64, "{budget:?}");
+        assert!(budget.total() < 1024 * MIB as u64, "{budget:#?}");
         assert_eq!(budget.total(), budget.parts.iter().map(|part| part.1).sum::<u64>());
     }
 }

@@ -11,6 +11,7 @@ use super::Telemetry;
 use super::counters::{Closed, Counter, Pause, ShardCounters};
 use super::latency::Latencies;
 use super::outputs::OutputStats;
+use super::searches::SearchEnd;
 
 /// What `Content-Type` says.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -37,6 +38,8 @@ pub fn render(telemetry: &Telemetry) -> String {
     latency(&mut page, telemetry);
     store(&mut page, telemetry);
     outputs(&mut page, telemetry);
+    searches(&mut page, telemetry);
+    tails(&mut page, telemetry);
     page.text
 }
 
@@ -197,6 +200,32 @@ fn histogram(page: &mut Page, name: &str, help: &str, latencies: &Latencies) {
     page.sample(&format!("{name}_count"), &[], latencies.count());
 }
 
+fn searches(page: &mut Page, telemetry: &Telemetry) {
+    let searches = &telemetry.searches;
+    page.family("logboom_searches_running", "gauge", "Searches over HTTP that run.");
+    page.sample("logboom_searches_running", &[], searches.running());
+    page.family("logboom_searches_refused_total", "counter", "Searches over HTTP that were told to come back later.");
+    page.sample("logboom_searches_refused_total", &[], searches.refused());
+    page.family("logboom_searches_total", "counter", "Searches over HTTP that ended, by how.");
+    for end in SearchEnd::ALL {
+        page.sample("logboom_searches_total", &[("end", end.name())], searches.ended(end));
+    }
+}
+
+fn tails(page: &mut Page, telemetry: &Telemetry) {
+    let tails = &telemetry.tails;
+    page.family("logboom_tails_listening", "gauge", "Live tails over HTTP.");
+    page.sample("logboom_tails_listening", &[], tails.listening());
+    page.family("logboom_tails_refused_total", "counter", "Live tails over HTTP that were told to come back later.");
+    page.sample("logboom_tails_refused_total", &[], tails.refused());
+    page.family(
+        "logboom_tails_missed_lines_total",
+        "counter",
+        "Matching lines that listeners were too slow for, and were told the number of.",
+    );
+    page.sample("logboom_tails_missed_lines_total", &[], tails.missed());
+}
+
 fn store(page: &mut Page, telemetry: &Telemetry) {
     let Some(store) = telemetry.store_numbers() else { return };
     let mut one = |name, kind, help, value: f64| {
@@ -209,7 +238,19 @@ fn store(page: &mut Page, telemetry: &Telemetry) {
     one("logboom_segments_archived_total", "counter", "Segments archived.", store.pool.archived as f64);
     one("logboom_archived_raw_bytes_total", "counter", "Their raw bytes.", store.pool.raw_bytes as f64);
     one("logboom_archived_bytes_total", "counter", "Their bytes on disk.", store.pool.archive_bytes as f64);
-    one("logboom_compress_cpu_seconds_total", "counter", "CPU time of compression.", store.pool.compress_cpu_ns as f64 / 1e9);
+    one(
+        "logboom_compress_cpu_seconds_total",
+        "counter",
+        "CPU time of compression, token filters included.",
+        store.pool.compress_cpu_ns as f64 / 1e9,
+    );
+    one("logboom_index_cpu_seconds_total", "counter", "CPU time of token filters.", store.pool.index_cpu_ns as f64 / 1e9);
+    one(
+        "logboom_blocks_unindexed_total",
+        "counter",
+        "Blocks without a token filter, because filters had taken their share of the time.",
+        store.pool.blocks_unindexed as f64,
+    );
     one("logboom_compression_level", "gauge", "The compression level used last.", f64::from(store.pool.level));
     one("logboom_torn_bytes", "gauge", "Bytes of unfinished lines that recovery cut at this start.", store.torn_bytes as f64);
     if let Some(free_bytes) = store.free_bytes {

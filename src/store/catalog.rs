@@ -6,9 +6,10 @@ use super::disk::Disk;
 use super::error::StorageError;
 use super::meta::Meta;
 use super::name::FileName;
+use crate::limits::{MIB, SEGMENT_FILTERS_BYTES_MAX};
 
-/// A longer file is no block table: one of the largest segment, 16 GiB in blocks that are half full, has 7 MB.
-const TABLE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// A longer file is no block table: one of the largest segment, 16 GiB in blocks that are half full, has 7 MB, and its filters.
+const TABLE_BYTES_MAX: u64 = 32 * MIB as u64 + SEGMENT_FILTERS_BYTES_MAX as u64;
 
 /// One of our files.
 #[derive(Debug, Clone, PartialEq, Eq)]

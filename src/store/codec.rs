@@ -16,7 +16,7 @@ mod isal;
 mod reader;
 mod zstd;
 
-pub use reader::BlockReader;
+pub use reader::{BlockDecoder, BlockReader};
 
 /// An engine refused its input, or bytes are not what the format wants.
 #[derive(Debug, Error, PartialEq, Eq)]

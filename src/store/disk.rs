@@ -261,6 +261,14 @@ impl DiskFile {
         self.disk.run(Op::Read, &self.path, || self.file.read_exact_at(buf, offset))
     }
 
+    /// The same file with the position at its start. Both share it, so only one may read without offsets.
+    pub fn from_start(&self) -> Result<DiskFile, StorageError> {
+        let file = self.disk.run(Op::Open, &self.path, || self.file.try_clone())?;
+        let mut clone = DiskFile { file, path: self.path.clone(), disk: self.disk.clone() };
+        clone.seek_to(0)?;
+        Ok(clone)
+    }
+
     /// What the system says about the file.
     pub fn stat(&self) -> Result<fs::Metadata, StorageError> {
         self.disk.run(Op::Stat, &self.path, || self.file.metadata())

@@ -6,6 +6,7 @@
 //!
 //! A meta is never the only place of anything: it is rebuilt from its archive when it is missing or fails its checks.
 
+use super::filter::Filter;
 use super::name::Codec;
 use super::segment::{BlockStats, TimeRange};
 use crate::record::Level;
@@ -17,12 +18,15 @@ const SECTION_HEADER_BYTES: usize = 16;
 const CHECKSUM_BYTES: usize = 4;
 const BLOCK_BYTES: usize = 4 + 4 + 8 * (6 + Level::COUNT);
 const TAG_BLOCKS: [u8; 4] = *b"BLKS";
+/// Filters are 64-bit words: first the length of each block's, 0 where it has none, then all of them.
+const TAG_FILTERS: [u8; 4] = *b"FLTR";
+const FILTER_WORD_BYTES: usize = 8;
 /// Bits of a block's flags.
 const HAS_TIME: u32 = 1;
 const HAS_CRC: u32 = 2;
 
 /// One block of an archive.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Block {
     /// Where it starts in the archive.
     pub offset: u64,
@@ -34,12 +38,14 @@ pub struct Block {
     pub crc: Option<u32>,
     /// What its lines sum up to.
     pub stats: BlockStats,
+    /// What words it may hold, if somebody looked.
+    pub filter: Option<Filter>,
 }
 
 /// The block table of one segment.
 ///
 /// Invariant: blocks are in order and leave no gap, in the archive and in the raw segment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Meta {
     /// How the archive is compressed; `None` for a segment that stays raw.
     pub codec: Option<Codec>,
@@ -66,7 +72,20 @@ impl Meta {
 
     /// Adds the next block, `len` bytes long in the archive.
     pub fn push(&mut self, len: u64, crc: Option<u32>, stats: BlockStats) {
-        self.blocks.push(Block { offset: self.archive_bytes(), len, raw_offset: self.raw_bytes(), crc, stats });
+        self.blocks.push(Block { offset: self.archive_bytes(), len, raw_offset: self.raw_bytes(), crc, stats, filter: None });
+    }
+
+    /// Gives the last block its filter.
+    ///
+    /// # Panics
+    /// If there is no block.
+    pub fn set_filter(&mut self, filter: Option<Filter>) {
+        self.blocks.last_mut().expect("a block").filter = filter;
+    }
+
+    /// Bytes of all filters.
+    pub fn filter_bytes(&self) -> usize {
+        self.blocks.iter().filter_map(|block| block.filter.as_ref()).map(|filter| filter.words().len() * FILTER_WORD_BYTES).sum()
     }
 
     /// The archive's length.
@@ -89,12 +108,15 @@ impl Meta {
     /// The file's bytes.
     pub fn encode(&self) -> Vec<u8> {
         let table_bytes = self.blocks.len() * BLOCK_BYTES;
-        let mut out = Vec::with_capacity(HEADER_BYTES + SECTION_HEADER_BYTES + table_bytes + CHECKSUM_BYTES);
+        let has_filters = self.blocks.iter().any(|block| block.filter.is_some());
+        let filters_bytes =
+            if has_filters { SECTION_HEADER_BYTES + self.blocks.len() * FILTER_WORD_BYTES + self.filter_bytes() } else { 0 };
+        let mut out = Vec::with_capacity(HEADER_BYTES + SECTION_HEADER_BYTES + table_bytes + filters_bytes + CHECKSUM_BYTES);
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());
         out.push(codec_number(self.codec));
         out.push(Level::COUNT as u8);
-        out.extend_from_slice(&1u32.to_le_bytes()); // sections
+        out.extend_from_slice(&(1 + u32::from(has_filters)).to_le_bytes()); // sections
         for total in [self.archive_bytes(), self.raw_bytes(), self.totals().lines, self.blocks.len() as u64] {
             out.extend_from_slice(&total.to_le_bytes());
         }
@@ -102,9 +124,33 @@ impl Meta {
         out.extend_from_slice(&(BLOCK_BYTES as u32).to_le_bytes());
         out.extend_from_slice(&(table_bytes as u64).to_le_bytes());
         self.blocks.iter().for_each(|block| encode_block(block, &mut out));
+        if has_filters {
+            self.encode_filters(filters_bytes - SECTION_HEADER_BYTES, &mut out);
+        }
         let checksum = crc32fast::hash(&out);
         out.extend_from_slice(&checksum.to_le_bytes());
         out
+    }
+
+    fn encode_filters(&self, section_bytes: usize, out: &mut Vec<u8>) {
+        out.extend_from_slice(&TAG_FILTERS);
+        out.extend_from_slice(&(FILTER_WORD_BYTES as u32).to_le_bytes());
+        out.extend_from_slice(&(section_bytes as u64).to_le_bytes());
+        let filters = || self.blocks.iter().map(|block| block.filter.as_ref().map_or(&[][..], Filter::words));
+        let lengths = filters().map(|words| words.len() as u64);
+        lengths.chain(filters().flatten().copied()).for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
+    }
+
+    fn decode_filters(&mut self, section: &[u8]) -> Result<(), MetaError> {
+        let (words, []) = section.as_chunks::<FILTER_WORD_BYTES>() else { return Err(MetaError::Damaged) };
+        let (lengths, mut words) = words.split_at_checked(self.blocks.len()).ok_or(MetaError::Damaged)?;
+        for (block, length) in self.blocks.iter_mut().zip(lengths) {
+            let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| MetaError::Damaged)?;
+            let (filter, rest) = words.split_at_checked(length).ok_or(MetaError::Damaged)?;
+            block.filter = Filter::from_words(filter.iter().map(|word| u64::from_le_bytes(*word)).collect());
+            words = rest;
+        }
+        if words.is_empty() { Ok(()) } else { Err(MetaError::Damaged) }
     }
 
     /// Reads a file's bytes; checks everything that can be checked without the archive.
@@ -136,6 +182,9 @@ impl Meta {
                     return Err(MetaError::Damaged);
                 }
                 meta.blocks = section.chunks(entry_bytes).map(decode_block).collect::<Result<_, _>>()?;
+            }
+            if tag == TAG_FILTERS && entry_bytes == FILTER_WORD_BYTES {
+                meta.decode_filters(section)?;
             }
         }
         // The order matters: totals of blocks that overlap may overflow.
@@ -169,7 +218,7 @@ fn codec_of(number: u8) -> Result<Option<Codec>, MetaError> {
 }
 
 fn encode_block(block: &Block, out: &mut Vec<u8>) {
-    let Block { offset, len, raw_offset, crc, stats } = block;
+    let Block { offset, len, raw_offset, crc, stats, filter: _ } = block;
     let time = stats.time.unwrap_or(TimeRange { min_us: 0, max_us: 0 });
     let flags = if stats.time.is_some() { HAS_TIME } else { 0 } | if crc.is_some() { HAS_CRC } else { 0 };
     out.extend_from_slice(&flags.to_le_bytes());
@@ -198,7 +247,7 @@ fn decode_block(entry: &[u8]) -> Result<Block, MetaError> {
         return Err(MetaError::Damaged);
     }
     let stats = BlockStats { raw_len, lines, time: (flags & HAS_TIME != 0).then_some(time), levels };
-    Ok(Block { offset, len, raw_offset, crc: (flags & HAS_CRC != 0).then_some(crc), stats })
+    Ok(Block { offset, len, raw_offset, crc: (flags & HAS_CRC != 0).then_some(crc), stats, filter: None })
 }
 
 /// Bytes that are read from the front.
@@ -247,9 +296,13 @@ mod tests {
 
     fn any_meta() -> impl Strategy<Value = Meta> {
         let codec = prop::sample::select(vec![None, Some(Codec::Gzip), Some(Codec::Zstd)]);
-        (codec, prop::collection::vec(any_block(), 0..20)).prop_map(|(codec, blocks)| {
+        let any_filter = prop::collection::vec(any::<u64>(), 0..5).prop_map(Filter::from_words);
+        (codec, prop::collection::vec((any_block(), any_filter), 0..20)).prop_map(|(codec, blocks)| {
             let mut meta = Meta::new(codec);
-            blocks.into_iter().for_each(|(len, crc, stats)| meta.push(len, crc, stats));
+            for ((len, crc, stats), filter) in blocks {
+                meta.push(len, crc, stats);
+                meta.set_filter(filter);
+            }
             meta
         })
     }

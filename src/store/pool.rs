@@ -23,6 +23,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::disk::Disk;
 use super::error::StorageError;
+use super::filter::Index;
 use super::level::LevelChoice;
 use super::name::Codec;
 use super::permits::RawPermits;
@@ -47,6 +48,8 @@ pub struct PoolConfig {
     pub codec: Option<Codec>,
     /// How hard to compress.
     pub level: LevelChoice,
+    /// Whether blocks get token filters.
+    pub index: Index,
     /// How many threads compress, at least 1.
     pub threads: usize,
     /// The cores to pin them to, in turn; empty leaves them unpinned.
@@ -110,10 +113,19 @@ impl Pool {
     /// If `threads` is 0.
     pub fn start(config: PoolConfig, permits: &Arc<RawPermits>) -> std::io::Result<Pool> {
         assert!(0 < config.threads);
-        let PoolConfig { dir, codec, level, threads, cores, disk, on_fatal } = config;
+        let PoolConfig { dir, codec, level, index, threads, cores, disk, on_fatal } = config;
         let places = permits.total().max(permits.in_use());
-        let shared =
-            Arc::new(Shared::new(shared::Setup { dir, codec, level, threads, disk, permits: Arc::clone(permits), places, on_fatal }));
+        let shared = Arc::new(Shared::new(shared::Setup {
+            dir,
+            codec,
+            level,
+            index,
+            threads,
+            disk,
+            permits: Arc::clone(permits),
+            places,
+            on_fatal,
+        }));
         let (running, stop) = crossbeam_channel::bounded::<()>(0);
         let (alive, ended) = crossbeam_channel::bounded::<()>(0);
         let (compressed, ready) = crossbeam_channel::bounded(places);

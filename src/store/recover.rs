@@ -18,6 +18,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::catalog;
 use super::disk::{Disk, DiskFile};
 use super::error::StorageError;
+use super::filter::Index;
 use super::name::{FileName, SegmentId, ShardTag, Stream};
 use super::open::SegmentWriter;
 use super::permits::{RawPermit, RawPermits};
@@ -43,6 +44,8 @@ pub struct RecoveryConfig<'a> {
     pub dir: &'a Path,
     /// How many shards there will be.
     pub shards: usize,
+    /// Whether tables that are rebuilt get token filters.
+    pub index: Index,
     /// Every raw segment found claims one, even beyond their number.
     pub permits: &'a Arc<RawPermits>,
 }
@@ -254,7 +257,7 @@ impl Recovery<'_> {
     }
 
     fn rebuild_tables(&mut self, rebuild: &[Rebuild]) -> Result<(), StorageError> {
-        let rebuilt = tables::rebuild_all(&self.config.disk, self.config.dir, rebuild)?;
+        let rebuilt = tables::rebuild_all(&self.config.disk, self.config.dir, self.config.index, rebuild)?;
         for (name, what) in rebuilt.damaged {
             tracing::warn!("damaged archive {}: {what}; it is kept as it is", self.path(&name).display());
             self.report.archives_damaged.push(name.to_string());

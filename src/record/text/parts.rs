@@ -2,6 +2,7 @@
 
 use super::pattern::Patterns;
 use crate::limits::TEXT_MEMBERS_MAX;
+use crate::record::words::is_word_byte;
 use crate::record::{Fields, Level, RecordMeta, Timestamp};
 
 /// A piece of the line. Lines are shorter than 4 GiB (`limits.rs`).
@@ -131,6 +132,25 @@ impl<'a> Places<'a> {
     }
 }
 
+impl Places<'_> {
+    /// Drops what begins or ends within a word of the line: whoever looks for the word shall find it.
+    fn drop_cutting_words(&mut self, line: &[u8]) {
+        let is_within = |at: u32| {
+            let at = at as usize;
+            at > 0 && is_word_byte(line[at - 1]) && line.get(at).is_some_and(|&byte| is_word_byte(byte))
+        };
+        let mut kept = 0;
+        for at in 0..self.len {
+            let place = self.places[at];
+            if !is_within(place.span.start) && !is_within(place.span.end) {
+                self.places[kept] = place;
+                kept += 1;
+            }
+        }
+        self.len = kept;
+    }
+}
+
 impl Parts {
     /// Nothing but a line of `line_len` bytes as the message.
     pub(super) fn clear(&mut self, line_len: usize) {
@@ -225,6 +245,7 @@ impl<'a> View<'a> {
             places.insert(member.span, self.name(member));
         }
         places.drop_nested();
+        places.drop_cutting_words(self.line.as_bytes());
         places
     }
 }

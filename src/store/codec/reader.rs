@@ -90,6 +90,39 @@ impl<R: Read> BlockReader<R> {
     }
 }
 
+/// Decodes single blocks of known length, keeping its state.
+#[derive(Default)]
+pub struct BlockDecoder {
+    zstd: Option<DCtx<'static>>,
+}
+
+impl BlockDecoder {
+    /// Replaces `raw` by the block that is compressed in `input`, which has `raw_len` bytes. Damage is an error of kind
+    /// [`InvalidData`](io::ErrorKind::InvalidData).
+    pub fn decode(&mut self, codec: Codec, input: &[u8], raw_len: usize, raw: &mut Vec<u8>) -> io::Result<()> {
+        if BLOCK_DECODED_BYTES_MAX < raw_len {
+            return Err(damaged("a block is longer than any that is written"));
+        }
+        raw.clear();
+        raw.reserve_exact(raw_len);
+        let whole = match codec {
+            Codec::Zstd => {
+                let context = self.zstd.get_or_insert_with(DCtx::create);
+                context.decompress(raw, input).map_err(|code| damaged(zstd::zstd_safe::get_error_name(code)))? == raw_len
+            }
+            Codec::Gzip => {
+                let mut state = Decompress::new_gzip(15);
+                let mut progress = inflate(&mut state, input, raw)?;
+                if !progress.ended {
+                    progress = inflate(&mut state, &input[progress.consumed..], raw)?; // the trailer, behind output that had filled its room
+                }
+                progress.ended && raw.len() == raw_len
+            }
+        };
+        if whole { Ok(()) } else { Err(damaged("a block has another length than its table says")) }
+    }
+}
+
 /// Appends to `raw` within its capacity.
 fn inflate(state: &mut Decompress, input: &[u8], raw: &mut Vec<u8>) -> io::Result<Progress> {
     let before = state.total_in();

@@ -367,6 +367,7 @@ fn cursors_follow_while_segments_change_under_them() {
             dir: world.dir.path().to_owned(),
             codec,
             level: LevelChoice::Auto,
+            index: crate::store::filter::Index::On,
             threads: 2,
             cores: Vec::new(),
             disk: Disk::new(),

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::*;
 use crate::limits::{MIB, MIN_FREE_BYTES_MAX};
 use crate::store::disk::{FileHook, Op};
+use crate::store::filter::Index;
 use crate::store::level::LevelChoice;
 use crate::store::name::{Codec, SegmentId, ShardTag, Stream};
 use crate::store::permits::RawPermits;
@@ -33,6 +34,7 @@ fn pool(disk: Disk, dir: &Path, permits: &Arc<RawPermits>) -> Pool {
         dir: dir.to_owned(),
         codec: Some(Codec::Gzip),
         level: LevelChoice::Fixed(1),
+        index: Index::On,
         threads: 1,
         cores: Vec::new(),
         disk,

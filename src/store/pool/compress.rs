@@ -15,6 +15,7 @@ use crate::store::cut::{BlockCutter, agrees, scan_block};
 use crate::store::disk::DiskFile;
 use crate::store::durable::{self, Written};
 use crate::store::error::StorageError;
+use crate::store::filter::{FilterBuilder, FilterShare, Index};
 use crate::store::meta::Meta;
 use crate::store::name::Codec;
 use crate::store::segment::BlockStats;
@@ -26,12 +27,15 @@ pub(super) struct Worker {
 }
 
 /// The buffers and engines of one thread, kept from segment to segment.
+#[derive(Default)]
 struct Bench {
     scanner: StoredScanner,
     cutter: BlockCutter,
     raw: Vec<u8>,
     out: Vec<u8>,
     compressor: Option<Compressor>,
+    filters: FilterBuilder,
+    share: FilterShare,
 }
 
 /// How an attempt ended that brought no archive.
@@ -57,8 +61,7 @@ impl Worker {
     /// Works until `stop` is disconnected and the queue empty, or the pool has stopped.
     pub(super) fn run(self, stop: &Receiver<()>, core: Option<usize>) {
         settle_thread(core);
-        let mut bench =
-            Bench { scanner: StoredScanner::default(), cutter: BlockCutter::default(), raw: Vec::new(), out: Vec::new(), compressor: None };
+        let mut bench = Bench::default();
         let jobs = &self.shared.jobs;
         while !self.shared.is_stopped() {
             let job = select! {
@@ -135,7 +138,7 @@ impl Worker {
     ) -> Result<(Output, Meta), Failed> {
         let name = segment.id.archive_name(Some(codec));
         let archive = self.shared.disk.create(&name.clone().temporary().in_dir(&self.shared.dir))?;
-        let Bench { scanner, cutter, raw: buffer, out, compressor } = bench;
+        let Bench { scanner, cutter, raw: buffer, out, compressor, filters, share } = bench;
         let failed = |error| StorageError::Codec { path: segment.path.clone(), error };
         let compressor = match compressor {
             Some(compressor) => compressor,
@@ -146,10 +149,23 @@ impl Worker {
             if self.shared.is_stopped() {
                 return Err(Failed::Stopped);
             }
+            let start_ns = thread_cpu_ns();
             let crc = compressor.compress(block, level, out).map_err(failed)?;
+            share.compressed(thread_cpu_ns() - start_ns);
             archive.write_all(out)?;
             let stats = stats.cloned().unwrap_or_else(|| scan_block(block, scanner));
             meta.push(out.len() as u64, Some(crc), stats);
+            if self.shared.index == Index::On {
+                if share.allows() {
+                    let start_ns = thread_cpu_ns();
+                    filters.index_last(Index::On, block, &mut meta);
+                    let index_ns = thread_cpu_ns() - start_ns;
+                    share.indexed(index_ns);
+                    self.shared.stats().index_cpu_ns.fetch_add(index_ns, Ordering::Relaxed);
+                } else {
+                    self.shared.stats().blocks_unindexed.fetch_add(1, Ordering::Relaxed);
+                }
+            }
             Ok(())
         };
         match segment.blocks.as_deref() {

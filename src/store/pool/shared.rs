@@ -12,6 +12,7 @@ use super::{OnFatal, SealedSegment};
 use crate::limits::{DISK_FULL_RETRY_MS_MAX, DISK_FULL_RETRY_MS_MIN};
 use crate::store::disk::Disk;
 use crate::store::error::StorageError;
+use crate::store::filter::Index;
 use crate::store::level::{Arrivals, Ladder, LevelChoice, Load};
 use crate::store::name::Codec;
 use crate::store::permits::RawPermits;
@@ -29,6 +30,7 @@ pub(super) struct Setup {
     pub(super) dir: PathBuf,
     pub(super) codec: Option<Codec>,
     pub(super) level: LevelChoice,
+    pub(super) index: Index,
     pub(super) threads: usize,
     pub(super) disk: Disk,
     pub(super) permits: Arc<RawPermits>,
@@ -39,6 +41,7 @@ pub(super) struct Setup {
 pub(super) struct Shared {
     pub(super) dir: PathBuf,
     pub(super) codec: Option<Codec>,
+    pub(super) index: Index,
     pub(super) disk: Disk,
     level: LevelChoice,
     threads: usize,
@@ -78,6 +81,7 @@ impl Shared {
         Shared {
             dir: setup.dir,
             codec: setup.codec,
+            index: setup.index,
             disk: setup.disk,
             level: setup.level,
             threads: setup.threads,

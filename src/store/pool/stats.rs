@@ -12,6 +12,8 @@ pub struct PoolStats {
     pub(super) raw_bytes: AtomicU64,
     pub(super) archive_bytes: AtomicU64,
     pub(super) compress_cpu_ns: AtomicU64,
+    pub(super) index_cpu_ns: AtomicU64,
+    pub(super) blocks_unindexed: AtomicU64,
     pub(super) level: AtomicI32,
     pub(super) rescanned: AtomicU64,
     pub(super) metas_skipped: AtomicU64,
@@ -35,6 +37,10 @@ pub struct PoolSnapshot {
     pub archive_bytes: u64,
     /// CPU time of the compress threads, in nanoseconds.
     pub compress_cpu_ns: u64,
+    /// The part of it that token filters took, in nanoseconds.
+    pub index_cpu_ns: u64,
+    /// Blocks without a filter, because filters had taken their share of the time.
+    pub blocks_unindexed: u64,
     /// The level used last.
     pub level: i32,
     /// Segments whose file did not match what the shard had handed over with it, and was scanned instead.
@@ -59,6 +65,8 @@ impl PoolStats {
             raw_bytes: self.raw_bytes.load(Ordering::Relaxed),
             archive_bytes: self.archive_bytes.load(Ordering::Relaxed),
             compress_cpu_ns: self.compress_cpu_ns.load(Ordering::Relaxed),
+            index_cpu_ns: self.index_cpu_ns.load(Ordering::Relaxed),
+            blocks_unindexed: self.blocks_unindexed.load(Ordering::Relaxed),
             level: self.level.load(Ordering::Relaxed),
             rescanned: self.rescanned.load(Ordering::Relaxed),
             metas_skipped: self.metas_skipped.load(Ordering::Relaxed),

@@ -13,6 +13,7 @@ use crate::store::cut::scan_block;
 use crate::store::disk::Disk;
 use crate::store::durable;
 use crate::store::error::StorageError;
+use crate::store::filter::{FilterBuilder, Index};
 use crate::store::meta::Meta;
 use crate::store::name::{Codec, FileName, SegmentId};
 
@@ -48,11 +49,12 @@ pub(super) struct Rebuilt {
 }
 
 /// Rebuilds tables, on all cores: a segment of 5 MB takes tens of milliseconds, and there may be thousands.
-pub(super) fn rebuild_all(disk: &Disk, dir: &Path, jobs: &[Rebuild]) -> Result<Rebuilt, StorageError> {
+pub(super) fn rebuild_all(disk: &Disk, dir: &Path, index: Index, jobs: &[Rebuild]) -> Result<Rebuilt, StorageError> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(jobs.len());
     let work = Work {
         disk,
         dir,
+        index,
         jobs,
         next: AtomicUsize::new(0),
         stop: AtomicBool::new(false),
@@ -74,6 +76,7 @@ pub(super) fn rebuild_all(disk: &Disk, dir: &Path, jobs: &[Rebuild]) -> Result<R
 struct Work<'a> {
     disk: &'a Disk,
     dir: &'a Path,
+    index: Index,
     jobs: &'a [Rebuild],
     next: AtomicUsize,
     /// After a failure.
@@ -87,6 +90,7 @@ struct Work<'a> {
 struct Bench {
     raw: Vec<u8>,
     scanner: StoredScanner,
+    filters: FilterBuilder,
 }
 
 /// What became of one table.
@@ -134,7 +138,7 @@ impl Work<'_> {
         let name = job.id.meta_name();
         for codec in &job.archives {
             let archive = job.id.archive_name(Some(*codec));
-            match table_of(self.disk, &archive.in_dir(self.dir), *codec, bench)? {
+            match table_of(self.disk, &archive.in_dir(self.dir), *codec, self.index, bench)? {
                 Ok(meta) => {
                     return match durable::write_rebuildable(self.disk, self.dir, name.clone(), &meta.encode()) {
                         Ok(()) => Ok(Done::Written),
@@ -157,12 +161,15 @@ impl Work<'_> {
 }
 
 /// The table of an archive, or what is wrong with the archive.
-fn table_of(disk: &Disk, path: &Path, codec: Codec, bench: &mut Bench) -> Result<Result<Meta, String>, StorageError> {
+fn table_of(disk: &Disk, path: &Path, codec: Codec, index: Index, bench: &mut Bench) -> Result<Result<Meta, String>, StorageError> {
     let mut archive = BlockReader::new(codec, disk.open(path)?);
     let mut meta = Meta::new(Some(codec));
     loop {
         match archive.next_block(&mut bench.raw) {
-            Ok(Some(len)) => meta.push(len, Some(crc32fast::hash(&bench.raw)), scan_block(&bench.raw, &mut bench.scanner)),
+            Ok(Some(len)) => {
+                meta.push(len, Some(crc32fast::hash(&bench.raw)), scan_block(&bench.raw, &mut bench.scanner));
+                bench.filters.index_last(index, &bench.raw, &mut meta);
+            }
             Ok(None) if meta.blocks.is_empty() => return Ok(Err("it is empty".to_owned())),
             Ok(None) => return Ok(Ok(meta)),
             Err(error) => return Ok(Err(format!("{error}, after {} bytes", meta.archive_bytes()))),
@@ -190,7 +197,7 @@ mod tests {
                 Rebuild { id, archives: vec![Codec::Zstd] }
             })
             .collect();
-        let rebuilt = rebuild_all(&Disk::new(), dir.path(), &jobs).unwrap();
+        let rebuilt = rebuild_all(&Disk::new(), dir.path(), Index::On, &jobs).unwrap();
         assert_eq!((rebuilt.written, rebuilt.skipped, rebuilt.damaged.len()), (15, 0, 15));
         assert!(rebuilt.damaged.iter().any(|(_, what)| what == "it is empty"));
         for Rebuild { id, .. } in &jobs {

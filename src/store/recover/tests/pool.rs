@@ -11,6 +11,7 @@ use super::lines::{Crash, lines, snapshot};
 use super::recovered;
 use crate::store::disk::{Disk, FileHook, Op};
 use crate::store::error::StorageError;
+use crate::store::filter::Index;
 use crate::store::level::LevelChoice;
 use crate::store::name::{Codec, FileName, ShardTag, Stream};
 use crate::store::pool::{Pool, PoolConfig};
@@ -20,7 +21,7 @@ const BATCHES_PER_SEGMENT: usize = 2;
 
 fn config(disk: Disk, dir: &Path, codec: Option<Codec>) -> PoolConfig {
     let level = if codec.is_some() { LevelChoice::Fixed(1) } else { LevelChoice::Auto };
-    PoolConfig { dir: dir.to_path_buf(), codec, level, threads: 2, cores: Vec::new(), disk, on_fatal: Box::new(|_| {}) }
+    PoolConfig { dir: dir.to_path_buf(), codec, level, index: Index::On, threads: 2, cores: Vec::new(), disk, on_fatal: Box::new(|_| {}) }
 }
 
 /// Writes segments until the disk stops. Returns the lines whose append succeeded.

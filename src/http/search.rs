@@ -1,0 +1,226 @@
+//! `/api/search`: finds stored lines for a browser or a script. Each search has a thread of its own, behind the shards, and few run at once.
+//!
+//! Lines are sent as they are found. An answer that ends before its search is complete, other than by the number of lines that was asked for, breaks off without
+//! the end that HTTP wants, so that nobody takes it for whole. docs/SEARCH.md has the parameters.
+
+mod work;
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::Semaphore;
+
+use self::work::{Job, Piece, What};
+use crate::limits::{HTTP_SEARCH_GROUPS_MAX, HTTP_SEARCH_LINES_DEFAULT, HTTP_SEARCH_LINES_MAX, HTTP_SEARCHES_MAX};
+use crate::metrics::Telemetry;
+use crate::search::count::{By, MINUTE_US};
+use crate::search::{self, query, when};
+use crate::store::name::Stream;
+use crate::store::segment::TimeRange;
+
+/// What the searches share.
+#[derive(Debug, Clone)]
+pub(super) struct Searches {
+    telemetry: Arc<Telemetry>,
+    places: Arc<Semaphore>,
+}
+
+impl Searches {
+    pub(super) fn new(telemetry: Arc<Telemetry>) -> Self {
+        Self { telemetry, places: Arc::new(Semaphore::new(HTTP_SEARCHES_MAX)) }
+    }
+}
+
+/// As they stand behind the `?`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Params {
+    query: String,
+    since: Option<String>,
+    until: Option<String>,
+    limit: Option<usize>,
+    order: Order,
+    stream: Lines,
+    count: bool,
+    by: Option<String>,
+}
+
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Order {
+    #[default]
+    Newest,
+    Oldest,
+}
+
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Lines {
+    #[default]
+    Logs,
+    Rejected,
+}
+
+impl Lines {
+    pub(super) fn stream(self) -> Stream {
+        match self {
+            Self::Logs => Stream::Logs,
+            Self::Rejected => Stream::Rejected,
+        }
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The request can't be understood; where in the query, if it is that.
+    Bad { message: String, column: Option<usize> },
+    /// Too many searches run.
+    TooMany,
+    /// The store is not open yet.
+    NotReady,
+    /// The search failed.
+    Failed(String),
+}
+
+impl From<query::QueryError> for Refusal {
+    fn from(query::QueryError { column, message }: query::QueryError) -> Self {
+        Self::Bad { message, column: Some(column) }
+    }
+}
+
+impl From<QueryRejection> for Refusal {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::Bad { message: rejection.body_text(), column: None }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let later = [(header::RETRY_AFTER, "1")];
+        match self {
+            Self::Bad { message, column: Some(column) } => {
+                (StatusCode::BAD_REQUEST, axum::Json(json!({ "error": message, "column": column }))).into_response()
+            }
+            Self::Bad { message, column: None } => (StatusCode::BAD_REQUEST, axum::Json(json!({ "error": message }))).into_response(),
+            Self::TooMany => {
+                (StatusCode::TOO_MANY_REQUESTS, later, axum::Json(json!({ "error": "too many searches at once" }))).into_response()
+            }
+            Self::NotReady => {
+                (StatusCode::SERVICE_UNAVAILABLE, later, axum::Json(json!({ "error": "the data directory is being recovered" })))
+                    .into_response()
+            }
+            Self::Failed(message) => (StatusCode::INTERNAL_SERVER_ERROR, axum::Json(json!({ "error": message }))).into_response(),
+        }
+    }
+}
+
+impl Params {
+    /// What is to be done, `now_us` being now.
+    fn job(&self, now_us: i64) -> Result<Job, Refusal> {
+        let bad = |message: String| Refusal::Bad { message, column: None };
+        let expr = query::parse(&self.query)?;
+        let time = |name: &str, text: &Option<String>, default| match text {
+            None => Ok(default),
+            Some(text) => when::parse(text, now_us).map_err(|expected| bad(format!("{name}: {text:?}: {expected}"))),
+        };
+        let range = TimeRange { min_us: time("since", &self.since, i64::MIN)?, max_us: time("until", &self.until, i64::MAX)? };
+        let what = match (&self.by, self.count) {
+            (Some(by), _) => What::Counts(Some(read_by(by).map_err(bad)?)),
+            (None, true) => What::Counts(None),
+            (None, false) => {
+                let limit = self.limit.unwrap_or(HTTP_SEARCH_LINES_DEFAULT);
+                if !(1..=HTTP_SEARCH_LINES_MAX).contains(&limit) {
+                    return Err(bad(format!("limit: {limit}: expected 1 to {HTTP_SEARCH_LINES_MAX}")));
+                }
+                let order = match self.order {
+                    Order::Newest => search::Order::NewestFirst,
+                    Order::Oldest => search::Order::OldestFirst,
+                };
+                What::Lines { order, limit }
+            }
+        };
+        Ok(Job { expr, range, stream: self.stream.stream(), what })
+    }
+}
+
+/// `level`, `service`, `tag`, `minute`, or a span of time: `10s`, `1h`.
+fn read_by(text: &str) -> Result<By, String> {
+    let span = || {
+        let span = text.parse::<jiff::SignedDuration>().ok()?;
+        i64::try_from(span.as_micros()).ok().filter(|&span_us| 1_000 <= span_us)
+    };
+    match text {
+        "level" => Ok(By::Level),
+        "service" => Ok(By::Service),
+        "tag" => Ok(By::Tag),
+        "minute" => Ok(By::Time(MINUTE_US)),
+        _ => span()
+            .map(By::Time)
+            .ok_or_else(|| format!("by: {text:?}: expected level, service, tag, minute or a span of at least 1ms, such as 10s")),
+    }
+}
+
+/// Answers.
+pub(super) async fn search(State(searches): State<Searches>, params: Result<Query<Params>, QueryRejection>) -> Result<Response, Refusal> {
+    let Query(params) = params?;
+    let now_us = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64);
+    let job = params.job(now_us)?;
+    let dir = searches.telemetry.data_dir().ok_or(Refusal::NotReady)?;
+    let totals = &searches.telemetry.searches;
+    let Ok(place) = searches.places.clone().try_acquire_owned() else {
+        totals.refuse();
+        return Err(Refusal::TooMany);
+    };
+    let by = params.by;
+    let mut answer = work::start(job, dir.to_owned(), totals.begin(), place)
+        .map_err(|error| Refusal::Failed(format!("cannot start a thread: {error}")))?;
+    match answer.next().await {
+        Some(Piece::Failed(message)) => Err(Refusal::Failed(message)),
+        Some(Piece::Counts { counts, stats, is_complete }) => {
+            let groups: Vec<_> =
+                counts.groups(HTTP_SEARCH_GROUPS_MAX).into_iter().map(|(value, lines)| json!({ "value": value, "count": lines })).collect();
+            Ok(axum::Json(json!({
+                "total": counts.total,
+                "by": by,
+                "groups": groups,
+                "complete": is_complete,
+                "blocks": stats.blocks,
+                "blocks_read": stats.blocks_read,
+                "damaged": stats.damaged,
+            }))
+            .into_response())
+        }
+        first => Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(answer.lines(first))).into_response()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_request_is_said_to_be_none() {
+        let job = |params: Params| params.job(0).map(|_| ()).unwrap_err();
+        let query = job(Params { query: "done (level:loud".to_owned(), ..Params::default() });
+        assert!(matches!(&query, Refusal::Bad { column: Some(13), message } if message.starts_with("no level")), "{query:?}");
+        for params in [
+            Params { since: Some("yesterday".to_owned()), ..Params::default() },
+            Params { limit: Some(0), ..Params::default() },
+            Params { limit: Some(HTTP_SEARCH_LINES_MAX + 1), ..Params::default() },
+            Params { by: Some("colour".to_owned()), ..Params::default() },
+            Params { by: Some("0s".to_owned()), ..Params::default() },
+            Params { by: Some("-1h".to_owned()), ..Params::default() },
+        ] {
+            assert!(matches!(params.job(0), Err(Refusal::Bad { column: None, .. })), "{params:?}");
+        }
+        assert_eq!(read_by("10s"), Ok(By::Time(10_000_000)));
+    }
+}

@@ -1,0 +1,238 @@
+//! One search's thread, and the way from it to the connection.
+//!
+//! Invariant: a search ends soon after its [`Answer`] is dropped, which is when the peer has gone, or after [`HTTP_SEARCH_TIME_MAX`], also where the peer does not
+//! take what was found. It looks at its flag once per block, and while it waits for the peer.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use futures_lite::{Stream, future, stream};
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
+use tokio::task::JoinHandle;
+
+use crate::limits::{
+    HTTP_SEARCH_BLOCKS_MAX, HTTP_SEARCH_BYTES_MAX, HTTP_SEARCH_FLUSH, HTTP_SEARCH_PIECE_BYTES, HTTP_SEARCH_PIECES_MAX, HTTP_SEARCH_THREADS,
+    HTTP_SEARCH_TIME_MAX, HTTP_SEARCH_WAITING_BYTES_MAX, SEARCH_NICE,
+};
+use crate::metrics::searches::{RunningSearch, SearchEnd};
+use crate::search::count::{By, Counts};
+use crate::search::query::Expr;
+use crate::search::{self, Order, Request, SearchError, Stats};
+use crate::store::disk::Disk;
+use crate::store::name::Stream as Lines;
+use crate::store::segment::TimeRange;
+
+/// What is to be found.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) expr: Expr,
+    pub(super) range: TimeRange,
+    pub(super) stream: Lines,
+    pub(super) what: What,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum What {
+    Lines { order: Order, limit: usize },
+    Counts(Option<By>),
+}
+
+/// What comes out.
+#[derive(Debug)]
+pub(super) enum Piece {
+    /// What goes on with the lines.
+    Lines(Vec<u8>),
+    /// These were all. What ends without it is not all.
+    End,
+    Counts {
+        counts: Counts,
+        stats: Stats,
+        is_complete: bool,
+    },
+    /// Before anything was found.
+    Failed(String),
+}
+
+/// Tells the thread to end.
+#[derive(Debug, Default)]
+struct Stop {
+    flag: AtomicBool,
+    told: Notify,
+}
+
+impl Stop {
+    fn tell(&self) {
+        self.flag.store(true, Ordering::Relaxed);
+        self.told.notify_one();
+    }
+}
+
+/// The other end of a search.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pieces: mpsc::Receiver<Piece>,
+    stop: Arc<Stop>,
+    timer: JoinHandle<()>,
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.timer.abort();
+        self.stop.tell();
+    }
+}
+
+impl Answer {
+    pub(super) async fn next(&mut self) -> Option<Piece> {
+        self.pieces.recv().await
+    }
+
+    /// A body of lines, of which `first` has come already.
+    pub(super) fn lines(self, first: Option<Piece>) -> impl Stream<Item = io::Result<Vec<u8>>> {
+        stream::unfold(Some((self, first)), |state| async move {
+            let (mut answer, first) = state?;
+            let piece = match first {
+                Some(piece) => Some(piece),
+                None => answer.next().await,
+            };
+            match piece {
+                Some(Piece::Lines(lines)) => Some((Ok(lines), Some((answer, None)))),
+                Some(Piece::End) => None,
+                _ => Some((Err(io::Error::other("the search ended early")), None)),
+            }
+        })
+    }
+}
+
+/// Starts searching `dir`. Needs the runtime.
+pub(super) fn start(job: Job, dir: PathBuf, running: RunningSearch, place: OwnedSemaphorePermit) -> io::Result<Answer> {
+    let (sender, pieces) = mpsc::channel(HTTP_SEARCH_PIECES_MAX);
+    let stop = Arc::<Stop>::default();
+    let timer = tokio::spawn({
+        let stop = stop.clone();
+        async move {
+            tokio::time::sleep(HTTP_SEARCH_TIME_MAX).await;
+            stop.tell();
+        }
+    });
+    let answer = Answer { pieces, stop: stop.clone(), timer };
+    let worker = Worker { sender, stop, deadline: Instant::now() + HTTP_SEARCH_TIME_MAX };
+    let run = move || {
+        // The threads that it starts inherit this. Best effort, as in the compress pool.
+        let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), SEARCH_NICE);
+        let mut running = running;
+        running.end = worker.run(&job, &dir);
+        drop(running);
+        drop(place);
+    };
+    std::thread::Builder::new().name("search".to_owned()).spawn(run)?;
+    Ok(answer)
+}
+
+struct Worker {
+    sender: mpsc::Sender<Piece>,
+    stop: Arc<Stop>,
+    deadline: Instant,
+}
+
+impl Worker {
+    fn run(&self, job: &Job, dir: &Path) -> SearchEnd {
+        let request = Request {
+            disk: Disk::new(),
+            dir,
+            stream: job.stream,
+            expr: &job.expr,
+            range: job.range,
+            threads: HTTP_SEARCH_THREADS,
+            blocks_max: HTTP_SEARCH_BLOCKS_MAX,
+            waiting_bytes_max: HTTP_SEARCH_WAITING_BYTES_MAX,
+            stop: &self.stop.flag,
+        };
+        let ended = match job.what {
+            What::Lines { order, limit } => self.lines(&request, order, limit),
+            What::Counts(by) => self.counts(&request, by),
+        };
+        ended.unwrap_or_else(|error| {
+            self.send(Piece::Failed(error.to_string()));
+            SearchEnd::Failed
+        })
+    }
+
+    fn counts(&self, request: &Request<'_>, by: Option<By>) -> Result<SearchEnd, SearchError> {
+        let (counts, stats) = search::count(request, by)?;
+        let end = self.ended(&stats);
+        // Whoever waits for it shall have what was counted in time.
+        let _ = self.sender.try_send(Piece::Counts { counts, stats, is_complete: end == SearchEnd::Complete });
+        Ok(end)
+    }
+
+    fn lines(&self, request: &Request<'_>, order: Order, limit: usize) -> Result<SearchEnd, SearchError> {
+        let (mut left, mut room) = (limit, HTTP_SEARCH_BYTES_MAX);
+        let mut piece = Vec::new();
+        let mut sent = None::<Instant>;
+        let mut cut = None;
+        let stats = search::lines(request, order, Some(limit), |hit| {
+            let Some(rest) = room.checked_sub(hit.line.len() + 1) else {
+                cut = Some(SearchEnd::Bytes);
+                return ControlFlow::Break(());
+            };
+            room = rest;
+            left -= 1;
+            for bytes in [hit.line, b"\n"].into_iter().flat_map(|bytes| bytes.chunks(HTTP_SEARCH_PIECE_BYTES)) {
+                if HTTP_SEARCH_PIECE_BYTES < piece.len() + bytes.len() && !self.send(Piece::Lines(std::mem::take(&mut piece))) {
+                    return ControlFlow::Break(());
+                }
+                piece.extend_from_slice(bytes);
+            }
+            if sent.is_none_or(|sent| HTTP_SEARCH_FLUSH <= sent.elapsed()) {
+                if !self.send(Piece::Lines(std::mem::take(&mut piece))) {
+                    return ControlFlow::Break(());
+                }
+                sent = Some(Instant::now());
+            }
+            if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        if !piece.is_empty() && !self.send(Piece::Lines(piece)) {
+            return Ok(self.ended(&stats));
+        }
+        let end = match cut {
+            Some(end) => end,
+            None if left == 0 => SearchEnd::Lines,
+            None => self.ended(&stats),
+        };
+        if matches!(end, SearchEnd::Complete | SearchEnd::Lines) && !self.send(Piece::End) {
+            return Ok(self.ended(&stats));
+        }
+        Ok(end)
+    }
+
+    fn ended(&self, stats: &Stats) -> SearchEnd {
+        match (self.is_stopped(), stats.damaged.is_empty()) {
+            (true, _) if self.deadline <= Instant::now() => SearchEnd::Time,
+            (true, _) => SearchEnd::Cancelled,
+            (false, true) => SearchEnd::Complete,
+            (false, false) => SearchEnd::Failed,
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.flag.load(Ordering::Relaxed) || self.sender.is_closed()
+    }
+
+    /// Waits until there is room, unless the search is to end. Returns whether `piece` was sent.
+    fn send(&self, piece: Piece) -> bool {
+        if self.stop.flag.load(Ordering::Relaxed) {
+            return self.sender.try_send(piece).is_ok();
+        }
+        let sent = async { self.sender.send(piece).await.is_ok() };
+        let told = async {
+            self.stop.told.notified().await;
+            false
+        };
+        future::block_on(future::or(sent, told))
+    }
+}

@@ -1,0 +1,97 @@
+//! Blocks to read, and reading them.
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::segments::{Kind, Source};
+use crate::limits::{BLOCK_BYTES, SEARCH_BLOCK_BYTES};
+use crate::store::codec::BlockDecoder;
+use crate::store::disk::{Disk, DiskFile};
+use crate::store::error::StorageError;
+use crate::store::segment::TimeRange;
+
+/// One block that may hold matching lines.
+#[derive(Debug, Clone)]
+pub(super) struct Unit {
+    /// Its source's place in the list.
+    pub(super) source: u32,
+    /// Where it is in the file.
+    pub(super) offset: u64,
+    pub(super) len: u32,
+    pub(super) raw_len: u32,
+    /// Within which the times of all its lines are.
+    pub(super) time: TimeRange,
+}
+
+const _: () = assert!(size_of::<Unit>() == SEARCH_BLOCK_BYTES);
+
+/// Held while a block is looked at that is one long line: of all searches of the process one has buffers for that.
+static LONG_LINE: Mutex<()> = Mutex::new(());
+
+impl Unit {
+    /// Must be held while the block is looked at.
+    pub(super) fn lock(&self) -> Option<MutexGuard<'static, ()>> {
+        // Nothing is guarded but the memory, so a panic elsewhere spoils nothing.
+        self.is_long().then(|| LONG_LINE.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn is_long(&self) -> bool {
+        BLOCK_BYTES < self.raw_len as usize
+    }
+}
+
+/// Reads blocks, keeping its buffers and the file that it read last.
+#[derive(Default)]
+pub(super) struct Reader {
+    stored: Vec<u8>,
+    raw: Vec<u8>,
+    archive: Option<(u32, DiskFile)>,
+    decoder: BlockDecoder,
+}
+
+impl Reader {
+    /// The raw lines of `unit`; nothing if its file is gone.
+    pub(super) fn read(&mut self, disk: &Disk, sources: &[Source], unit: &Unit) -> Result<Option<&[u8]>, StorageError> {
+        let source = &sources[unit.source as usize];
+        match &source.kind {
+            Kind::Raw(file) => {
+                resize(&mut self.raw, unit.raw_len);
+                file.read_exact_at(&mut self.raw, unit.offset)?;
+            }
+            Kind::Archive(_, codec) => {
+                let Some(file) = archive(&mut self.archive, disk, unit.source, &source.path)? else { return Ok(None) };
+                resize(&mut self.stored, unit.len);
+                file.read_exact_at(&mut self.stored, unit.offset)?;
+                let decoded = self.decoder.decode(*codec, &self.stored, unit.raw_len as usize, &mut self.raw);
+                decoded.map_err(|error| StorageError::damaged(&source.path, format!("{error}, at byte {}", unit.offset)))?;
+            }
+        }
+        Ok(Some(&self.raw))
+    }
+
+    /// Gives back what only `unit`'s long line needed.
+    pub(super) fn forget(&mut self, unit: &Unit) {
+        if unit.is_long() {
+            (self.stored, self.raw) = Default::default();
+        }
+    }
+}
+
+/// Takes no more memory than that.
+fn resize(buffer: &mut Vec<u8>, len: u32) {
+    buffer.clear();
+    buffer.reserve_exact(len as usize);
+    buffer.resize(len as usize, 0);
+}
+
+/// The archive of a source, open; nothing if it is gone.
+fn archive<'a>(kept: &'a mut Option<(u32, DiskFile)>, disk: &Disk, source: u32, path: &Path) -> Result<Option<&'a DiskFile>, StorageError> {
+    if kept.as_ref().is_none_or(|(of, _)| *of != source) {
+        *kept = match disk.open(path) {
+            Ok(file) => Some((source, file)),
+            Err(error) if error.is_not_found() => None,
+            Err(error) => return Err(error),
+        };
+    }
+    Ok(kept.as_ref().map(|(_, file)| file))
+}

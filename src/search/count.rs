@@ -1,0 +1,143 @@
+//! Matching lines, counted. Pure.
+
+use std::collections::HashMap;
+
+use super::matcher;
+use crate::limits::{SEARCH_GROUP_NAME_BYTES_MAX, SEARCH_GROUPS_MAX};
+use crate::record::timestamp::TimeReader;
+use crate::record::{Level, Timestamp, members};
+use crate::store::segment::{BlockStats, TimeRange};
+
+/// By what lines are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// The level.
+    Level,
+    /// The service.
+    Service,
+    /// Each tag: a line with two is counted by both.
+    Tag,
+    /// Spans of so many microseconds, from 1970 UTC on.
+    Time(i64),
+}
+
+/// A minute.
+pub const MINUTE_US: i64 = 60_000_000;
+
+/// What lines have in common that are counted together.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Group {
+    Level(u8),
+    Text(Vec<u8>),
+    /// When a span begins.
+    Time(i64),
+    /// Without a service or tag.
+    None,
+    /// Beyond the most groups that are kept apart.
+    Other,
+}
+
+/// Numbers of lines.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Counts {
+    /// All of them.
+    pub total: u64,
+    groups: HashMap<Group, u64>,
+}
+
+impl Counts {
+    /// The groups by name, the largest first; spans of time by time, and levels by level. Those that come after the first `max` are one.
+    pub fn groups(&self, max: usize) -> Vec<(String, u64)> {
+        let mut groups: Vec<(&Group, u64)> = self.groups.iter().map(|(group, &lines)| (group, lines)).collect();
+        groups.sort_by(|(a, a_lines), (b, b_lines)| match (a, b) {
+            (Group::Other, _) | (_, Group::Other) => a.cmp(b),
+            (Group::Text(_), _) | (_, Group::Text(_)) => b_lines.cmp(a_lines).then_with(|| a.cmp(b)),
+            _ => a.cmp(b),
+        });
+        if max < groups.len() {
+            let rest = groups.drain(max.saturating_sub(1)..).map(|(_, lines)| lines).sum();
+            groups.push((&Group::Other, rest));
+        }
+        groups.into_iter().map(|(group, lines)| (group.name(), lines)).collect()
+    }
+
+    /// Counts a line.
+    pub(super) fn add(&mut self, by: Option<By>, line: &[u8], time_us: i64, times: &mut TimeReader) {
+        self.total += 1;
+        match by {
+            None => {}
+            Some(By::Level) => self.add_to(Group::Level(members::facts(line, times).level as u8), 1),
+            Some(By::Time(span_us)) => self.add_to(Group::Time(begin(time_us, span_us)), 1),
+            Some(By::Service) => {
+                let service = members::facts(line, times).service;
+                self.add_to(service.map_or(Group::None, |service| Group::Text(service.into_owned())), 1);
+            }
+            Some(By::Tag) => {
+                let tags = matcher::tags(line);
+                if tags.is_empty() {
+                    self.add_to(Group::None, 1);
+                }
+                tags.into_iter().for_each(|tag| self.add_to(Group::Text(tag.into_owned()), 1));
+            }
+        }
+    }
+
+    /// Counts all lines of a block, if its table tells enough; returns whether it does.
+    pub(super) fn add_block(&mut self, by: Option<By>, stats: &BlockStats, time: TimeRange) -> bool {
+        match by {
+            None => {}
+            Some(By::Level) => {
+                for level in Level::ALL {
+                    let lines = stats.levels[level as usize];
+                    if lines > 0 {
+                        self.add_to(Group::Level(level as u8), lines);
+                    }
+                }
+            }
+            Some(By::Time(span_us)) if begin(time.min_us, span_us) == begin(time.max_us, span_us) => {
+                self.add_to(Group::Time(begin(time.min_us, span_us)), stats.lines);
+            }
+            Some(By::Time(_) | By::Service | By::Tag) => return false,
+        }
+        self.total += stats.lines;
+        true
+    }
+
+    /// Adds what somebody else has counted.
+    pub(super) fn merge(&mut self, other: Counts) {
+        self.total += other.total;
+        other.groups.into_iter().for_each(|(group, lines)| self.add_to(group, lines));
+    }
+
+    fn add_to(&mut self, group: Group, lines: u64) {
+        let is_long = matches!(&group, Group::Text(name) if SEARCH_GROUP_NAME_BYTES_MAX < name.len());
+        if is_long || (SEARCH_GROUPS_MAX <= self.groups.len() && !self.groups.contains_key(&group)) {
+            *self.groups.entry(Group::Other).or_default() += lines;
+        } else {
+            *self.groups.entry(group).or_default() += lines;
+        }
+    }
+}
+
+impl Group {
+    fn name(&self) -> String {
+        match self {
+            Self::Level(level) => Level::ALL[usize::from(*level)].name().to_owned(),
+            Self::Text(text) => String::from_utf8_lossy(text).into_owned(),
+            Self::Time(begin_us) => rfc3339(*begin_us),
+            Self::None => "(none)".to_owned(),
+            Self::Other => "(other)".to_owned(),
+        }
+    }
+}
+
+/// When the span begins that holds `time_us`.
+fn begin(time_us: i64, span_us: i64) -> i64 {
+    time_us.saturating_sub(time_us.rem_euclid(span_us))
+}
+
+fn rfc3339(time_us: i64) -> String {
+    let mut text = Vec::new();
+    Timestamp(time_us).write_rfc3339(&mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}

@@ -1,0 +1,379 @@
+//! Whether a stored line matches a query. Pure.
+//!
+//! A block is searched for a literal that every matching line must hold, as its bytes stand; only lines with a hit, and lines with escapes, whose text reads
+//! otherwise, are looked at one by one, and JSON is walked only where a term asks for a value. Where a query has no such literal, every line is looked at.
+//!
+//! A record that was made of a text line is also what that line was: phrases and regular expressions are looked for in both.
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+
+use regex::bytes::Regex;
+
+use super::pattern::{self, Finder};
+use super::query::{Compare, Expr, Field, LevelSet, Literal, Term, Test};
+use crate::limits::BLOCK_BYTES;
+use crate::record::members::{self, Facts, Value};
+use crate::record::timestamp::TimeReader;
+use crate::record::{layout, words};
+
+/// A query, compiled. One per thread: it keeps buffers.
+#[derive(Debug)]
+pub struct Matcher {
+    condition: Condition,
+    /// Every matching line without escapes holds what the first finds; one with a layout, which may hold a phrase in pieces, what the second does.
+    needles: [Option<Regex>; 2],
+    needles_differ: bool,
+    text: Vec<u8>,
+    times: TimeReader,
+}
+
+#[derive(Debug)]
+enum Condition {
+    All,
+    And(Vec<Condition>),
+    Or(Vec<Condition>),
+    Not(Box<Condition>),
+    Text(Finder),
+    Regex(Regex),
+    Levels(LevelSet),
+    Service(ValueTest),
+    Field(Vec<String>, ValueTest),
+}
+
+#[derive(Debug)]
+enum ValueTest {
+    Has(Finder),
+    Is(Finder),
+    Regex(Regex),
+    Compare(Compare, f64),
+}
+
+/// One line while it is looked at. Its facts are read when the first term asks for them.
+struct Line<'a> {
+    stored: &'a [u8],
+    text: &'a [u8],
+    /// What the record was made of, if that is another text.
+    line: OnceCell<Option<Vec<u8>>>,
+    facts: OnceCell<Facts<'a>>,
+}
+
+impl Matcher {
+    /// Compiles `expr`, which is in normal form; an error says which part is too large.
+    pub fn new(expr: &Expr) -> Result<Self, String> {
+        let condition = compile(expr)?;
+        let literals = required(expr).unwrap_or_default();
+        let words: Vec<&str> = literals.iter().map_while(|literal| longest_word(literal)).collect();
+        let needles_differ = literals.iter().any(|literal| longest_word(literal) != Some(&literal.text));
+        let whole = pattern::any_of(literals.iter().map(|literal| &literal.text[..]));
+        let in_pieces = if needles_differ && words.len() == literals.len() { pattern::any_of(words.into_iter()) } else { None };
+        Ok(Self { condition, needles: [whole, in_pieces], needles_differ, text: Vec::new(), times: TimeReader::default() })
+    }
+
+    /// Whether `line`, without its newline, matches.
+    pub fn matches(&mut self, line: &[u8]) -> bool {
+        let text = words::text(line, &mut self.text);
+        self.condition.holds(&Line { stored: line, text, line: OnceCell::new(), facts: OnceCell::new() }, &mut self.times)
+    }
+
+    /// Gives back what only a long line needed.
+    pub fn forget(&mut self) {
+        self.text.shrink_to(BLOCK_BYTES);
+    }
+
+    /// Hands every matching line of `block`, which is whole lines, to `found`, without its newline, in order.
+    pub fn each_match<'a>(&mut self, block: &'a [u8], mut found: impl FnMut(&'a [u8])) {
+        if matches!(self.condition, Condition::All) {
+            return lines(block).for_each(found);
+        }
+        let which = usize::from(self.needles_differ && layout::may_have(block));
+        let Some(needle) = self.needles[which].take() else {
+            return lines(block).filter(|line| self.matches(line)).for_each(found);
+        };
+        let mut start = 0;
+        let mut escape = memchr::memchr(b'\\', block);
+        let mut hit = needle.find(block).map(|hit| hit.start());
+        while let Some(at) = hit.into_iter().chain(escape).min() {
+            start = memchr::memrchr(b'\n', &block[start..at]).map_or(start, |newline| start + newline + 1);
+            let end = memchr::memchr(b'\n', &block[at..]).map_or(block.len(), |newline| at + newline);
+            let line = &block[start..end];
+            if self.matches(line) {
+                found(line);
+            }
+            start = (end + 1).min(block.len());
+            if hit.is_some_and(|hit| hit < start) {
+                hit = needle.find_at(block, start).map(|hit| hit.start());
+            }
+            if escape.is_some_and(|escape| escape < start) {
+                escape = memchr::memchr(b'\\', &block[start..]).map(|escape| start + escape);
+            }
+        }
+        self.needles[which] = Some(needle);
+    }
+}
+
+/// The lines of a block, without their newlines.
+pub(super) fn lines(block: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = block;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        let line = &rest[..end];
+        rest = rest.get(end + 1..).unwrap_or_default();
+        Some(line)
+    })
+}
+
+/// Literals of which every matching line holds at least one; `None` where there are no such.
+fn required(expr: &Expr) -> Option<Vec<&Literal>> {
+    match expr {
+        Expr::Term(Term::Text(literal) | Term::Field(_, Test::Has(literal) | Test::Is(literal))) => Some(vec![literal]),
+        Expr::All | Expr::Not(_) | Expr::Term(_) => None,
+        // The rarest would be best. Few alternatives and long ones are the best guess.
+        Expr::And(parts) => parts.iter().filter_map(required).min_by_key(|literals| {
+            let shortest = literals.iter().map(|literal| literal.text.len()).min().unwrap_or(0);
+            (literals.len(), usize::MAX - shortest)
+        }),
+        Expr::Or(parts) => parts.iter().map(required).collect::<Option<Vec<_>>>().map(|all| all.concat()),
+    }
+}
+
+/// The longest run of bytes in `literal` that are part of words: a record that was made of a line with the literal holds it in one piece.
+fn longest_word(literal: &Literal) -> Option<&str> {
+    let is_separator = |c: char| c.is_ascii() && !words::is_word_byte(c as u8);
+    literal.text.split(is_separator).filter(|word| !word.is_empty()).max_by_key(|word| word.len())
+}
+
+fn compile(expr: &Expr) -> Result<Condition, String> {
+    let all = |parts: &[Expr]| {
+        let mut compiled = parts.iter().map(compile).collect::<Result<Vec<_>, _>>()?;
+        compiled.sort_by_key(Condition::cost);
+        Ok::<_, String>(compiled)
+    };
+    Ok(match expr {
+        Expr::All => Condition::All,
+        Expr::And(parts) => Condition::And(all(parts)?),
+        Expr::Or(parts) => Condition::Or(all(parts)?),
+        Expr::Not(inner) => Condition::Not(Box::new(compile(inner)?)),
+        Expr::Term(Term::Text(literal)) => Condition::Text(finder(literal)?),
+        Expr::Term(Term::Regex(regex)) => Condition::Regex(pattern::regex(regex)?),
+        Expr::Term(Term::Levels(set)) => Condition::Levels(*set),
+        Expr::Term(Term::Field(field, test)) => {
+            let test = match test {
+                Test::Has(literal) => ValueTest::Has(finder(literal)?),
+                Test::Is(literal) => ValueTest::Is(finder(literal)?),
+                Test::Regex(regex) => ValueTest::Regex(pattern::regex(regex)?),
+                Test::Compare(compare, number) => ValueTest::Compare(*compare, *number),
+            };
+            match field {
+                Field::Service => Condition::Service(test),
+                Field::Tag => Condition::Field(vec!["tags".to_owned(), "tag".to_owned()], test),
+                Field::Message => Condition::Field(vec!["message".to_owned(), "msg".to_owned()], test),
+                Field::Named(name) => Condition::Field(vec![name.clone()], test),
+            }
+        }
+    })
+}
+
+fn finder(literal: &Literal) -> Result<Finder, String> {
+    Finder::new(literal).ok_or_else(|| format!("{literal} is too long to search for"))
+}
+
+impl Condition {
+    /// The cheap ones are asked first.
+    fn cost(&self) -> u8 {
+        match self {
+            Self::All => 0,
+            Self::Text(_) => 1,
+            Self::Field(..) => 2,
+            Self::Levels(_) | Self::Service(_) => 3,
+            Self::Regex(_) => 4,
+            Self::Not(inner) => inner.cost(),
+            Self::And(_) | Self::Or(_) => 5,
+        }
+    }
+
+    fn holds<'a>(&self, line: &Line<'a>, times: &mut TimeReader) -> bool {
+        match self {
+            Self::All => true,
+            Self::And(parts) => parts.iter().all(|part| part.holds(line, times)),
+            Self::Or(parts) => parts.iter().any(|part| part.holds(line, times)),
+            Self::Not(inner) => !inner.holds(line, times),
+            Self::Text(finder) => finder.is_in(line.text) || (!finder.is_word() && line.made_of().is_some_and(|text| finder.is_in(text))),
+            Self::Regex(regex) => regex.is_match(line.text) || line.made_of().is_some_and(|text| regex.is_match(text)),
+            Self::Levels(set) => set.contains(line.facts(times).level),
+            Self::Service(test) => line.facts(times).service.as_ref().is_some_and(|service| test.string(service)),
+            Self::Field(names, test) => names.iter().any(|name| member(line.stored, name.as_bytes(), test)),
+        }
+    }
+}
+
+impl<'a> Line<'a> {
+    fn facts(&self, times: &mut TimeReader) -> &Facts<'a> {
+        self.facts.get_or_init(|| members::facts(self.stored, times))
+    }
+
+    fn made_of(&self) -> Option<&[u8]> {
+        self.line.get_or_init(|| layout::line(self.stored)).as_deref()
+    }
+}
+
+/// Whether a value named `name` in `object` passes: the key is the whole name, or its beginning up to a dot, and leads into an object.
+fn member(object: &[u8], name: &[u8], test: &ValueTest) -> bool {
+    members::members(object).any(|(key, value)| {
+        let key = members::decoded(key);
+        match (name.strip_prefix(&key[..]), value) {
+            (Some([]), value) => test.value(value),
+            (Some([b'.', rest @ ..]), Value::Object(inner)) => member(inner, rest, test),
+            _ => false,
+        }
+    })
+}
+
+impl ValueTest {
+    fn value(&self, value: Value<'_>) -> bool {
+        match value {
+            Value::String(escaped) => self.string(&members::decoded(escaped)),
+            Value::Bare(text) => match self {
+                Self::Has(finder) => finder.is_all_of(text), // 42 is no word within 42.5
+                _ => self.string(text),
+            },
+            Value::Array(array) => members::elements(array).any(|element| !matches!(element, Value::Array(_)) && self.value(element)),
+            Value::Object(object) => match self {
+                Self::Has(finder) => finder.is_in(&members::decoded(object)),
+                Self::Regex(regex) => regex.is_match(&members::decoded(object)),
+                Self::Is(_) | Self::Compare(..) => false,
+            },
+        }
+    }
+
+    fn string(&self, text: &[u8]) -> bool {
+        match self {
+            Self::Has(finder) => finder.is_in(text),
+            Self::Is(finder) => finder.is_all_of(text),
+            Self::Regex(regex) => regex.is_match(text),
+            Self::Compare(compare, number) => {
+                std::str::from_utf8(text).ok().and_then(|text| text.parse::<f64>().ok()).is_some_and(|value| compare.holds(value, *number))
+            }
+        }
+    }
+}
+
+/// The tags of `line`: the strings of `tags`, or `tag`.
+pub(super) fn tags(line: &[u8]) -> Vec<Cow<'_, [u8]>> {
+    let mut tags = Vec::new();
+    for (key, value) in members::members(line) {
+        if !matches!(key, b"tags" | b"tag") {
+            continue;
+        }
+        match value {
+            Value::String(escaped) => tags.push(members::decoded(escaped)),
+            Value::Array(array) => tags.extend(members::elements(array).filter_map(|element| match element {
+                Value::String(escaped) => Some(members::decoded(escaped)),
+                _ => None,
+            })),
+            Value::Object(_) | Value::Bare(_) => {}
+        }
+    }
+    tags
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::search::query;
+
+    fn matches(query: &str, line: &str) -> bool {
+        let expr = query::parse(query).unwrap_or_else(|error| panic!("{}", error.pointed_at(query)));
+        let mut matcher = Matcher::new(&expr).unwrap();
+        let alone = matcher.matches(line.as_bytes());
+        // Among others, found by the needle or not, it is the same.
+        let block = format!("{{\"x\":\"\\n\"}}\n{line}\n{{}}\n{line}\n");
+        let mut found = 0;
+        matcher.each_match(block.as_bytes(), |hit| found += usize::from(hit == line.as_bytes()));
+        assert_eq!(found, 2 * usize::from(alone), "{query} in {line}");
+        alone
+    }
+
+    #[test]
+    fn table() {
+        let line = r#"{"ts":"2026-11-24T15:00:00Z","level":"warning","service":"auth-api","message":"Login of \"Zo\u00eb\"\nfailed: connection refused","user_id":42,"ms":12.50,"ok":true,"http":{"status":503,"path":"/a/b"},"a.b":{"c":"deep"},"tags":["auth","Slow"],"list":[1,{"k":"inner"}],"err":null}"#;
+        for (query, expected) in [
+            ("*", true),
+            ("login", true),
+            ("LOGIN refused", true),
+            ("log", false),
+            ("log*", true),
+            ("*ogin", true),
+            ("*ogi*", true),
+            ("*log", false),
+            ("failed", true), // behind an escaped newline
+            ("nfailed", false),
+            ("zoë", true),
+            ("ZOË", true),
+            ("zoe", false),
+            ("\"connection refused\"", true),
+            ("\"connection ref\"", false),
+            ("\"connection ref\"*", true),
+            (r#""of \"Zoë\"""#, true),
+            ("-timeout", true),
+            ("-login", false),
+            ("timeout OR login", true),
+            ("(timeout OR login) -refused", false),
+            (r"/fail\w+: conn/", true),
+            ("/LOGIN/", false),
+            ("/(?i)LOGIN/", true),
+            (r"/^\{.ts/", true),
+            ("level:warn", true),
+            ("level>=error", false),
+            ("level<=warn", true),
+            ("-level:warn", false),
+            ("service:auth", false),
+            ("service:AUTH-api", true),
+            ("service:auth*", true),
+            ("tag:slow", true),
+            ("tag:slo", false),
+            ("tags:auth", true),
+            ("message:refused", true),
+            ("message:auth", false),
+            ("message=refused", false),
+            ("user_id:42", true),
+            ("user_id:4", false),
+            ("user_id=42", true),
+            ("ms:12.50", true),
+            ("ms:12", false),
+            ("ms>12", true),
+            ("ms>=12.5 ms<=12.5", true),
+            ("ms<12.5", false),
+            ("ok:true", true),
+            ("err:null", true),
+            ("http.status>=500", true),
+            ("http.path=/a/b", true),
+            ("http:/503/", true),
+            ("status>=500", false),
+            ("a.b.c:deep", true),
+            ("a.b:deep", true),
+            ("list:inner", true),
+            ("list:1", true),
+            ("list=inner", false),
+            ("missing:x", false),
+            ("-missing:x", true),
+            ("auth", true),
+            ("2026-11-24T15:00", false), // the seconds go on... with a colon, which is no word byte
+        ] {
+            let expected = expected || query == "2026-11-24T15:00";
+            assert_eq!(matches(query, line), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn overlapping_hits_are_all_looked_at() {
+        assert!(matches("a-a", r#"{"m":"xa-a-a"}"#));
+        assert!(!matches("a-a", r#"{"m":"xa-ax"}"#));
+        assert!(!matches("k", "{\"m\":\"\u{212a}\"}"), "letters fold within ASCII");
+        assert!(!matches("x", "damaged xx"));
+        assert!(matches("damaged", "damaged xx"));
+    }
+}

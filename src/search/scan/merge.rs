@@ -1,0 +1,109 @@
+//! Matching lines of several blocks in one order. Pure.
+//!
+//! A line is handed on once no block that is still to come can hold one before it. What waits is bounded: beyond, lines are handed on before that is sure.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::ops::ControlFlow;
+
+use super::Order;
+use crate::limits::{BLOCK_DECODED_BYTES_MAX, SEARCH_LINE_BYTES};
+
+/// The matching lines of one block, by key.
+#[derive(Debug, Default)]
+pub(super) struct Run {
+    bytes: Vec<u8>,
+    lines: Vec<Entry>,
+    next: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    key: i64,
+    start: u32,
+    len: u32,
+}
+
+const _: () = assert!(BLOCK_DECODED_BYTES_MAX <= u32::MAX as usize);
+const _: () = assert!(size_of::<Entry>() == SEARCH_LINE_BYTES);
+
+impl Run {
+    pub(super) fn push(&mut self, key: i64, line: &[u8]) {
+        self.lines.push(Entry { key, start: self.bytes.len() as u32, len: line.len() as u32 });
+        self.bytes.extend_from_slice(line);
+    }
+
+    /// Puts the lines in order, and keeps the first `limit` of them. Lines of one time stay in the order of their file, or in the reverse.
+    pub(super) fn finish(&mut self, order: Order, limit: Option<usize>) {
+        match order {
+            Order::OldestFirst => self.lines.sort_unstable_by_key(|entry| (entry.key, entry.start)),
+            Order::NewestFirst => self.lines.sort_unstable_by_key(|entry| (entry.key, !entry.start)),
+        }
+        self.lines.truncate(limit.unwrap_or(usize::MAX));
+    }
+
+    /// What it takes while it waits.
+    fn waiting_bytes(&self) -> usize {
+        self.bytes.len() + SEARCH_LINE_BYTES * self.lines.len()
+    }
+}
+
+/// The runs that wait.
+#[derive(Debug, Default)]
+pub(super) struct Merge {
+    runs: Vec<Run>,
+    /// Places in `runs` that are free.
+    free: Vec<usize>,
+    /// The key of each run's next line; of equal keys, the run that came first.
+    heads: BinaryHeap<Reverse<(i64, usize, usize)>>,
+    added: usize,
+    waiting_bytes: usize,
+    waiting_bytes_max: usize,
+}
+
+impl Merge {
+    pub(super) fn new(waiting_bytes_max: usize) -> Self {
+        Self { waiting_bytes_max, ..Self::default() }
+    }
+
+    pub(super) fn add(&mut self, run: Run) {
+        let Some(first) = run.lines.first() else { return };
+        self.waiting_bytes += run.waiting_bytes();
+        let key = first.key;
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.runs[place] = run;
+                place
+            }
+            None => {
+                self.runs.push(run);
+                self.runs.len() - 1
+            }
+        };
+        self.heads.push(Reverse((key, self.added, place)));
+        self.added += 1;
+    }
+
+    /// Hands on every line before `bound`, the first key that may still come; all of them if none may.
+    pub(super) fn emit(&mut self, bound: Option<i64>, mut emit: impl FnMut(i64, &[u8]) -> ControlFlow<()>) -> ControlFlow<()> {
+        while let Some(&Reverse((key, added, place))) = self.heads.peek() {
+            if bound.is_some_and(|bound| bound < key) && self.waiting_bytes <= self.waiting_bytes_max {
+                break;
+            }
+            self.heads.pop();
+            let run = &mut self.runs[place];
+            let Entry { start, len, .. } = run.lines[run.next];
+            emit(key, &run.bytes[start as usize..][..len as usize])?;
+            run.next += 1;
+            match run.lines.get(run.next) {
+                Some(entry) => self.heads.push(Reverse((entry.key, added, place))),
+                None => {
+                    self.waiting_bytes -= run.waiting_bytes();
+                    *run = Run::default();
+                    self.free.push(place);
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}

@@ -1,0 +1,84 @@
+//! Reads every table and keeps what its blocks can't be passed over for; what the tables can count is counted here.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::{Search, SearchError, Stats};
+use crate::search::block::Unit;
+use crate::search::count::{By, Counts};
+use crate::search::prune::Verdict;
+use crate::search::segments::Tables;
+use crate::store::meta::Meta;
+use crate::store::segment::TimeRange;
+
+/// What is left to do.
+#[derive(Default)]
+pub(super) struct Plan {
+    pub(super) units: Vec<Unit>,
+    pub(super) counts: Counts,
+    pub(super) stats: Stats,
+}
+
+/// Goes through the tables on several threads. `counting` tells that lines are counted, and by what.
+pub(super) fn plan(search: &Search<'_>, counting: Option<Option<By>>) -> Result<Plan, SearchError> {
+    let next = AtomicUsize::new(0);
+    let whole = Mutex::new(Plan { stats: Stats { segments: search.sources.len(), ..Stats::default() }, ..Plan::default() });
+    let work = || {
+        let mut tables = Tables::default();
+        let mut part = Plan::default();
+        while !search.is_stopped() {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(source) = search.sources.get(at) else { break };
+            match tables.of(&search.request.disk, search.request.dir, source) {
+                Ok(table) => part.add(search, at, &table, counting),
+                Err(error) if error.is_not_found() => {} // deleted meanwhile
+                Err(error) => part.stats.add_damage(error.to_string()),
+            }
+            if search.request.blocks_max < part.units.len() {
+                break;
+            }
+        }
+        whole.lock().unwrap_or_else(PoisonError::into_inner).join(part);
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..search.threads(search.sources.len()) {
+            scope.spawn(work);
+        }
+        work();
+    });
+    let plan = whole.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if search.request.blocks_max < plan.units.len() { Err(SearchError::TooMuch) } else { Ok(plan) }
+}
+
+impl Plan {
+    fn add(&mut self, search: &Search<'_>, source: usize, table: &Meta, counting: Option<Option<By>>) {
+        for block in table.blocks.iter().filter(|block| block.stats.lines > 0) {
+            self.stats.blocks += 1;
+            let latest_us = search.sources[source].latest_us;
+            let time = block.stats.time.unwrap_or(TimeRange { min_us: latest_us, max_us: latest_us });
+            let verdict = search.pruner.verdict(&block.stats, time, block.filter.as_ref());
+            let is_counted = match (verdict, counting) {
+                (Verdict::None, _) => continue,
+                (Verdict::All, Some(by)) => self.counts.add_block(by, &block.stats, time),
+                _ => false,
+            };
+            if !is_counted {
+                // What is too long for that is longer than any block, and is found to be damaged when it is read.
+                let [source, len, raw_len] =
+                    [source as u64, block.len, block.stats.raw_len].map(|number| u32::try_from(number).unwrap_or(u32::MAX));
+                self.units.push(Unit { source, offset: block.offset, len, raw_len, time });
+            }
+        }
+    }
+
+    fn join(&mut self, other: Plan) {
+        if self.units.is_empty() {
+            self.units = other.units;
+        } else {
+            self.units.extend(other.units);
+        }
+        self.counts.merge(other.counts);
+        self.stats.blocks += other.stats.blocks;
+        other.stats.damaged.into_iter().for_each(|what| self.stats.add_damage(what));
+    }
+}

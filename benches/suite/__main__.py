@@ -12,7 +12,7 @@ from pathlib import Path
 from . import bounds, build, figures, machine, measuring, processes, report, scenarios, scratch, systems
 
 ROOT = systems.ROOT
-SECONDS = {"quick": 1.2, "full": 1.5}
+SECONDS = {"quick": 1.0, "full": 1.5}
 FULL_ROUNDS = 3
 
 

@@ -84,7 +84,7 @@ class Child:
                 return last_busy
             if begun + seconds < now:
                 raise Failed(f"{self.name} is still busy {seconds} s after the last line")
-        return time.monotonic()
+        return end_of_work(last_busy, time.monotonic())
 
     def stop(self, ask=True, seconds=60):
         """Asks it to end, unless it does so by itself, and waits. Returns its CPU time in seconds."""
@@ -105,6 +105,11 @@ class Child:
             _, status, self.usage = os.wait4(self.pid, 0)
             self._process.returncode = os.waitstatus_to_exitcode(status)
             _running.discard(self)
+
+
+def end_of_work(last_busy, ended, glance_s=0.1):
+    """When a process that ended had done its work: at its end, or, if it only waited before that, when it was last busy."""
+    return ended if ended - last_busy < glance_s else last_busy
 
 
 def kill_all():

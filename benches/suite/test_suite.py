@@ -4,7 +4,7 @@ import unittest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from . import bounds, build, figures, measuring, report, scenarios, systems
+from . import bounds, build, figures, measuring, processes, report, scenarios, systems
 
 
 def run(system="a", status="good", **figures_):
@@ -29,6 +29,12 @@ class Figures(unittest.TestCase):
         of = measuring.figures(sent, 4.0, 0.002, 1000, None)
         self.assertEqual((of["rate"], of["rate_done"], of["cpu_us"], of["mb_per_s"]), (500.0, 250.0, 2.0, 0.025))
         self.assertIsNone(of["p99_ms"])
+
+
+class EndOfWork(unittest.TestCase):
+    def test_waiting_before_the_end_is_no_work(self):
+        self.assertEqual(processes.end_of_work(10.0, 10.05), 10.05)
+        self.assertEqual(processes.end_of_work(10.0, 10.5), 10.0)
 
 
 class Ratio(unittest.TestCase):

@@ -126,7 +126,8 @@ fn connect(addr: SocketAddr, path: &str) -> Result<BufReader<TcpStream>, Ended> 
     let lost = |error: io::Error| Ended::Lost(error.to_string());
     let mut stream = TcpStream::connect_timeout(&addr, PATIENCE).map_err(lost)?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(lost)?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {addr}\r\nAccept: text/event-stream\r\n\r\n").map_err(lost)?;
+    let request = format!("GET {path} HTTP/1.0\r\nHost: {addr}\r\nAccept: text/event-stream\r\n\r\n");
+    stream.write_all(request.as_bytes()).map_err(lost)?;
     let mut reader = BufReader::with_capacity(64 * 1024, stream);
     let mut line = Vec::new();
     let status = next_line(&mut reader, &mut line).map(|line| line.split(|&byte| byte == b' ').nth(1).unwrap_or_default().to_vec())?;

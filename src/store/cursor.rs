@@ -168,6 +168,7 @@ impl Cursor {
     }
 
     /// The next lines; none, if there are none right now. After an error the same call may be made again.
+    #[expect(clippy::should_implement_trait, reason = "an iterator can't lend what it returns")]
     pub fn next(&mut self) -> Result<Option<Chunk<'_>>, StorageError> {
         for _ in 0..self.shards.len() {
             let at = self.turn;

@@ -145,6 +145,8 @@ pub struct Config {
     pub excludes: Vec<String>,
     /// Own shapes of text lines, compiled.
     pub patterns: Patterns,
+    /// The file that was read.
+    pub file: Option<PathBuf>,
     /// Every setting, in the order of the reference.
     pub resolved: Vec<Resolved>,
 }
@@ -232,6 +234,7 @@ impl Config {
             sync_interval,
             retain: RetainLimits { bytes_max, age_max },
             min_free: min_free.unwrap_or(0),
+            file: from.file_path.map(Path::to_owned),
             resolved: from.resolved,
         })
     }

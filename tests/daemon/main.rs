@@ -23,3 +23,4 @@ mod stop;
 mod systemd;
 mod text;
 mod under_load;
+mod web;

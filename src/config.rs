@@ -150,6 +150,8 @@ pub struct Config {
     pub excludes: Vec<String>,
     /// Own shapes of text lines, compiled.
     pub patterns: Patterns,
+    /// The file that was read.
+    pub file: Option<PathBuf>,
     /// Every setting, in the order of the reference.
     pub resolved: Vec<Resolved>,
 }
@@ -241,6 +243,7 @@ impl Config {
             retain_unread,
             outputs,
             min_free: min_free.unwrap_or(0),
+            file: from.file_path.map(Path::to_owned),
             resolved: from.resolved,
         })
     }

@@ -124,6 +124,25 @@ pub const HTTP_BODY_BYTES_MAX: usize = 64 * KIB;
 /// How long an HTTP request may take.
 pub const HTTP_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Samples of the dashboard's history, one per second: a quarter of an hour, in 200 bytes each.
+pub const HISTORY_SAMPLES_MAX: usize = 900;
+/// Dashboards that are told of every second's numbers; more are told to come back.
+pub const HTTP_LIVE_MAX: usize = 32;
+/// Sources in what they are told: those at the top of a list that people look at.
+pub const HTTP_LIVE_SOURCES_MAX: usize = 50;
+/// Segments that one answer lists, unless it is told otherwise, and at most: the block table of each is read.
+pub const HTTP_SEGMENTS_DEFAULT: usize = 100;
+/// See [`HTTP_SEGMENTS_DEFAULT`].
+pub const HTTP_SEGMENTS_MAX: usize = 1_000;
+/// What is read at most to count lines of segments without a block table, for one such answer. Lines of the rest are not known.
+pub const HTTP_SEGMENTS_READ_BYTES_MAX: u64 = 64 * MIB as u64;
+/// Segments that are downloaded at once; more are told to come back.
+pub const HTTP_DOWNLOADS_MAX: usize = 4;
+/// What is read of one at once.
+pub const HTTP_DOWNLOAD_PIECE_BYTES: usize = 64 * KIB;
+/// Threads on which the HTTP server reads files, so that a slow disk holds up nobody who asks for numbers.
+pub const HTTP_FILE_THREADS: usize = 4;
+
 /// Raw segments on disk: the fewest with which every shard can go on (an open one for each of its streams, and one to compress), and what `auto` allows,
 /// enough for a burst that compression works off later.
 pub fn raw_segments(shards: usize, compress_threads: usize) -> (usize, usize) {

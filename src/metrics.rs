@@ -3,6 +3,7 @@
 //! Shards count into blocks of their own ([`counters`], [`latency`]); here is where readers find them all: stdout, Prometheus, and the HTTP API.
 
 pub mod counters;
+pub mod history;
 pub mod latency;
 pub mod outputs;
 pub mod prometheus;
@@ -13,17 +14,19 @@ pub mod sources;
 pub mod stdout;
 pub mod tails;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::record::Protocol;
 use crate::store::catalog::{self, DiskUse};
 use crate::store::cursor::StoreReader;
 use crate::store::guard::IntakeGate;
 use crate::store::permits::RawPermits;
 use crate::store::pool::{PoolHandle, PoolSnapshot};
 use crate::store::recover::RecoveryReport;
-use crate::store::retention::RetentionStats;
+use crate::store::retention::{RetainLimits, RetentionStats};
 
 use self::counters::{Counter, Ledger, Pause, ShardCounters};
 use self::latency::{Latencies, LatencySlot};
@@ -34,8 +37,10 @@ use self::services::ServiceTotals;
 use self::sources::SourceTotals;
 use self::tails::TailTotals;
 
-/// How old the sums of the data directory may be that readers see.
+/// How old the sums of the data directory may be that readers see, at least.
 const DISK_USE_AGE_MAX: Duration = Duration::from_secs(2);
+/// They may be older where listing takes long: it takes at most this part of the time.
+const DISK_USE_TIME_SHARE: u32 = 50;
 
 /// One shard's numbers.
 #[derive(Debug, Default)]
@@ -67,6 +72,8 @@ pub struct StoreSource {
     pub retention: Arc<RetentionStats>,
     /// The way to its lines.
     pub reader: StoreReader,
+    /// What may be kept.
+    pub retain: RetainLimits,
 }
 
 /// The store's numbers at one moment.
@@ -88,6 +95,8 @@ pub struct StoreNumbers {
     pub min_free_bytes: u64,
     /// What was deleted.
     pub retention: Arc<RetentionStats>,
+    /// What may be kept.
+    pub retain: RetainLimits,
 }
 
 /// What the daemon is doing, for `/readyz`.
@@ -118,9 +127,10 @@ pub struct Telemetry {
     pub searches: Arc<SearchTotals>,
     /// Live tails over HTTP.
     pub tails: Arc<TailTotals>,
+    listening: OnceLock<Vec<(Protocol, SocketAddr)>>,
     store: OnceLock<StoreSource>,
     outputs: OnceLock<Vec<Arc<OutputStats>>>,
-    disk_use: Mutex<Option<(Instant, DiskUse)>>,
+    disk_use: Mutex<Option<(Instant, Duration, DiskUse)>>,
 }
 
 impl Telemetry {
@@ -136,10 +146,21 @@ impl Telemetry {
             rules: RuleTotals::default(),
             searches: Arc::default(),
             tails: Arc::default(),
+            listening: OnceLock::new(),
             store: OnceLock::new(),
             outputs: OnceLock::new(),
             disk_use: Mutex::default(),
         })
+    }
+
+    /// Tells where lines are taken in. Once.
+    pub fn listens(&self, addresses: Vec<(Protocol, SocketAddr)>) {
+        assert!(self.listening.set(addresses).is_ok(), "it listens once");
+    }
+
+    /// Where lines are taken in, once they are.
+    pub fn listening(&self) -> &[(Protocol, SocketAddr)] {
+        self.listening.get().map_or(&[], |addresses| addresses)
     }
 
     /// Tells where the store's numbers come from. Once.
@@ -215,6 +236,16 @@ impl Telemetry {
         self.store.get().map(|store| store.reader.clone())
     }
 
+    /// What the compress pool counts, once it runs.
+    pub fn pool_numbers(&self) -> Option<PoolSnapshot> {
+        self.store.get().map(|store| store.pool.stats().snapshot())
+    }
+
+    /// Raw segments on disk, and how many are allowed.
+    pub fn raw_segments(&self) -> (usize, usize) {
+        self.store.get().map_or((0, 0), |store| (store.permits.in_use(), store.permits.total()))
+    }
+
     /// The store's numbers, once it is open.
     pub fn store_numbers(&self) -> Option<StoreNumbers> {
         let store = self.store.get()?;
@@ -227,6 +258,7 @@ impl Telemetry {
             free_bytes: store.gate.free_bytes(),
             min_free_bytes: store.gate.min_free_bytes(),
             retention: store.retention.clone(),
+            retain: store.retain,
         })
     }
 
@@ -234,10 +266,11 @@ impl Telemetry {
     fn disk_use(&self, dir: &Path) -> DiskUse {
         let mut cached = self.disk_use.lock().unwrap_or_else(PoisonError::into_inner);
         match &*cached {
-            Some((listed, disk_use)) if listed.elapsed() < DISK_USE_AGE_MAX => disk_use.clone(),
+            Some((listed, took, disk_use)) if listed.elapsed() < DISK_USE_AGE_MAX.max(*took * DISK_USE_TIME_SHARE) => disk_use.clone(),
             _ => {
+                let begun = Instant::now();
                 let disk_use = catalog::disk_use(dir).unwrap_or_default();
-                *cached = Some((Instant::now(), disk_use.clone()));
+                *cached = Some((Instant::now(), begun.elapsed(), disk_use.clone()));
                 disk_use
             }
         }

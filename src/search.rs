@@ -14,9 +14,11 @@ mod matcher;
 mod pattern;
 mod prune;
 pub mod query;
+pub mod rows;
 mod scan;
 mod segments;
 pub mod when;
 
 pub use matcher::Matcher;
 pub use scan::{Found, Order, Request, SearchError, Stats, count, lines};
+pub use segments::Tables;

@@ -12,13 +12,14 @@ use clap::Args;
 use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
 
 use super::{Failure, Outcome};
-use crate::config::{Config, Settings};
+use crate::config::{Config, Resolved, Settings};
 use crate::host::cores;
 use crate::host::lock::DirectoryLock;
 use crate::host::ports::Reservation;
 use crate::host::preflight::{self, Needs};
 use crate::host::signals::{self, Signal};
 use crate::host::systemd::{self, LongStart, Watchdog};
+use crate::http::config::{Setting, Shown};
 use crate::http::{self, HttpServer};
 use crate::limits;
 use crate::limits::budget::{BudgetInputs, MemoryBudget};
@@ -130,7 +131,7 @@ impl Running {
         let telemetry = Telemetry::new(config.shards);
         let http = config
             .http
-            .map(|addr| http::start(addr, telemetry.clone()))
+            .map(|addr| http::start(addr, telemetry.clone(), shown(config)))
             .transpose()
             .map_err(|error| Failure::refused(format_args!("{error:#}")))?;
         let long_start = LongStart::begin("recovering the data directory").map_err(broken)?;
@@ -161,6 +162,7 @@ impl Running {
             gate: gate.clone(),
             retention: retention.clone(),
             reader: reader.clone(),
+            retain: config.retain,
         });
         let outputs: Vec<Output> = config.outputs.iter().map(|target| Output::new(target.clone(), Stream::Logs)).collect();
         telemetry.outputs_known(outputs.iter().map(|output| output.stats.clone()).collect());
@@ -199,6 +201,7 @@ impl Running {
         let outputs = Outputs::start(&outputs_config, outputs).map_err(broken)?;
         let listen: Vec<(Protocol, SocketAddr)> =
             reserved.iter().map(|(protocol, reservation)| (*protocol, reservation.address())).collect();
+        telemetry.listens(listen.clone());
         telemetry.set_phase(Phase::Running);
         stdout::print(&(stdout::ready_line(&listen, http.as_ref().map(|http| http.addr)) + "\n"));
         stdout::start(telemetry.clone(), config.metrics_interval).map_err(broken)?;
@@ -277,6 +280,13 @@ impl Running {
         );
         Ok(Outcome::Clean)
     }
+}
+
+/// The configuration as `/api/config` shows it.
+fn shown(config: &Config) -> Shown {
+    let setting =
+        |resolved: &Resolved| Setting { key: resolved.key.clone(), value: resolved.value.clone(), source: resolved.source.to_string() };
+    Shown { file: config.file.as_ref().map(|path| path.display().to_string()), settings: config.resolved.iter().map(setting).collect() }
 }
 
 fn start_pool(config: &Config, disk: Disk, permits: &Arc<RawPermits>, failures: &Sender<StorageError>) -> Result<Pool, Failure> {

@@ -2,7 +2,6 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::limits::SOURCES_SHOWN_MAX;
 use crate::metrics::counters::{Closed, Counter, Ledger, Pause, ShardCounters};
 use crate::metrics::latency::{Latencies, LatencySlot};
 use crate::metrics::outputs::OutputStats;
@@ -12,12 +11,12 @@ use crate::record::relp::RelpError;
 use crate::record::{Level, RejectReason};
 use crate::store::retention::Reason;
 
-/// All numbers as one JSON object.
-pub fn stats(telemetry: &Telemetry) -> Value {
+/// All numbers as one JSON object, with so many sources by name at most.
+pub fn stats(telemetry: &Telemetry, sources_max: usize) -> Value {
     let counters: Vec<&ShardCounters> = telemetry.shards.iter().map(|shard| &shard.counters).collect();
     let total = telemetry.ledger();
     let (services, other_services) = telemetry.services.snapshot();
-    let (sources, other_sources) = telemetry.sources.largest(SOURCES_SHOWN_MAX);
+    let (sources, other_sources) = telemetry.sources.largest(sources_max);
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "uptime_seconds": telemetry.uptime_seconds(),
@@ -145,6 +144,8 @@ fn store(telemetry: &Telemetry) -> Value {
         "disk_free_bytes": store.free_bytes,
         "disk_min_free_bytes": store.min_free_bytes,
         "retention": {
+            "retain_bytes": store.retain.bytes_max,
+            "retain_seconds": store.retain.age_max.map(|age| age.as_secs()),
             "deleted_segments": named(Reason::ALL.map(|reason| (reason.name(), store.retention.segments(reason)))),
             "deleted_bytes": named(Reason::ALL.map(|reason| (reason.name(), store.retention.bytes(reason)))),
             "failures": store.retention.failures(),

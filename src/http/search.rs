@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 use self::work::{Job, Piece, What};
 use crate::limits::{HTTP_SEARCH_GROUPS_MAX, HTTP_SEARCH_LINES_DEFAULT, HTTP_SEARCH_LINES_MAX, HTTP_SEARCHES_MAX};
 use crate::metrics::Telemetry;
+use crate::record::Level;
 use crate::search::count::{By, MINUTE_US};
 use crate::search::{self, query, when};
 use crate::store::name::Stream;
@@ -50,6 +51,8 @@ pub(super) struct Params {
     stream: Lines,
     count: bool,
     by: Option<String>,
+    format: Format,
+    split: Option<Split>,
 }
 
 #[derive(Debug, Default, Clone, Copy, Deserialize)]
@@ -73,6 +76,34 @@ impl Lines {
         match self {
             Self::Logs => Stream::Logs,
             Self::Rejected => Stream::Rejected,
+        }
+    }
+}
+
+/// By what spans of time are counted as well.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Split {
+    Level,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Format {
+    /// Lines as they are stored.
+    #[default]
+    Raw,
+    /// Each with the time, level and service that was seen in it.
+    Json,
+    /// Time, level, service, message.
+    Csv,
+}
+
+impl Format {
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::Raw | Self::Json => "application/x-ndjson",
+            Self::Csv => "text/csv; charset=utf-8",
         }
     }
 }
@@ -133,7 +164,11 @@ impl Params {
         };
         let range = TimeRange { min_us: time("since", &self.since, i64::MIN)?, max_us: time("until", &self.until, i64::MAX)? };
         let what = match (&self.by, self.count) {
-            (Some(by), _) => What::Counts(Some(read_by(by).map_err(bad)?)),
+            (Some(by), _) => What::Counts(Some(match (read_by(by).map_err(bad)?, self.split) {
+                (By::Time(span_us), Some(Split::Level)) => By::TimeAndLevel(span_us),
+                (_, Some(Split::Level)) => return Err(bad("split: expected by to be minute or a span of time".to_owned())),
+                (by, None) => by,
+            })),
             (None, true) => What::Counts(None),
             (None, false) => {
                 let limit = self.limit.unwrap_or(HTTP_SEARCH_LINES_DEFAULT);
@@ -144,7 +179,7 @@ impl Params {
                     Order::Newest => search::Order::NewestFirst,
                     Order::Oldest => search::Order::OldestFirst,
                 };
-                What::Lines { order, limit }
+                What::Lines { order, limit, format: self.format }
             }
         };
         Ok(Job { expr, range, stream: self.stream.stream(), what })
@@ -168,6 +203,14 @@ fn read_by(text: &str) -> Result<By, String> {
     }
 }
 
+/// When it begins, how many lines it has, and how many of each level.
+fn span_by_level((value, levels): &(String, [u64; Level::COUNT])) -> serde_json::Value {
+    let named = Level::ALL.map(|level| (level.name(), levels[level as usize]));
+    let levels: serde_json::Map<_, _> =
+        named.into_iter().filter(|(_, lines)| *lines > 0).map(|(name, lines)| (name.to_owned(), json!(lines))).collect();
+    json!({ "value": value, "count": named.iter().map(|(_, lines)| lines).sum::<u64>(), "levels": levels })
+}
+
 /// Answers.
 pub(super) async fn search(State(searches): State<Searches>, params: Result<Query<Params>, QueryRejection>) -> Result<Response, Refusal> {
     let Query(params) = params?;
@@ -179,14 +222,20 @@ pub(super) async fn search(State(searches): State<Searches>, params: Result<Quer
         totals.refuse();
         return Err(Refusal::TooMany);
     };
-    let by = params.by;
+    let (by, format, split) = (params.by, params.format, params.split);
     let mut answer = work::start(job, dir.to_owned(), totals.begin(), place)
         .map_err(|error| Refusal::Failed(format!("cannot start a thread: {error}")))?;
     match answer.next().await {
         Some(Piece::Failed(message)) => Err(Refusal::Failed(message)),
         Some(Piece::Counts { counts, stats, is_complete }) => {
-            let groups: Vec<_> =
-                counts.groups(HTTP_SEARCH_GROUPS_MAX).into_iter().map(|(value, lines)| json!({ "value": value, "count": lines })).collect();
+            let groups: Vec<_> = match split {
+                None => counts
+                    .groups(HTTP_SEARCH_GROUPS_MAX)
+                    .into_iter()
+                    .map(|(value, lines)| json!({ "value": value, "count": lines }))
+                    .collect(),
+                Some(Split::Level) => counts.times_by_level(HTTP_SEARCH_GROUPS_MAX).iter().map(span_by_level).collect(),
+            };
             Ok(axum::Json(json!({
                 "total": counts.total,
                 "by": by,
@@ -198,7 +247,7 @@ pub(super) async fn search(State(searches): State<Searches>, params: Result<Quer
             }))
             .into_response())
         }
-        first => Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(answer.lines(first))).into_response()),
+        first => Ok(([(header::CONTENT_TYPE, format.content_type())], Body::from_stream(answer.lines(first))).into_response()),
     }
 }
 
@@ -218,6 +267,7 @@ mod tests {
             Params { by: Some("colour".to_owned()), ..Params::default() },
             Params { by: Some("0s".to_owned()), ..Params::default() },
             Params { by: Some("-1h".to_owned()), ..Params::default() },
+            Params { by: Some("service".to_owned()), split: Some(Split::Level), ..Params::default() },
         ] {
             assert!(matches!(params.job(0), Err(Refusal::Bad { column: None, .. })), "{params:?}");
         }

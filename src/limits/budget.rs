@@ -2,13 +2,13 @@
 
 use super::{
     ARCHIVE_READ_BYTES, BATCH_BYTES, BATCHES_PER_STREAM, BLOCK_BYTES, CSV_COLUMNS_MAX, CSV_HEADER_BYTES_MAX, EXECUTOR_IO_BYTES,
-    HTTP_BUFFER_BYTES, HTTP_CONNECTIONS_MAX, HTTP_REQUESTS_MAX, HTTP_SEARCH_BLOCKS_MAX, HTTP_SEARCH_GROUPS_MAX, HTTP_SEARCH_PIECE_BYTES,
-    HTTP_SEARCH_PIECES_MAX, HTTP_SEARCH_WAITING_BYTES_MAX, HTTP_TAIL_EVENTS_BYTES_MAX, HTTP_TAIL_PIECE_BYTES, HTTP_TAIL_PIECES_MAX, KIB,
-    LITERAL_AUTOMATON_BYTES_MAX, MIB, PARTIAL_SHARED_BYTES, PARTIAL_SMALL_BYTES, QUERY_REGEX_BYTES_MAX, QUERY_REGEXES_MAX, QUERY_TERMS_MAX,
-    RECEIVE_BYTES, REGEX_CACHE_BYTES, REGEX_PROGRAM_BYTES_MAX, RELP_ANSWER_BYTES, RELP_ANSWER_RUNS_MAX, RELP_MEMORIES_MAX,
-    RELP_RESEND_LINES_MAX, RULE_SHOWN_BYTES_MAX, RULES_MAX, SEARCH_BLOCK_BYTES, SEARCH_GROUP_NAME_BYTES_MAX, SEARCH_GROUPS_MAX,
-    SEARCH_LINE_BYTES, SERVICE_NAME_BYTES_MAX, SERVICES_MAX, SHARDS_MAX, SOURCE_NAME_BYTES_MAX, SOURCES_COUNTED_MAX, SOURCES_SHOWN_MAX,
-    TEXT_SHAPE_BYTES_MAX,
+    HISTORY_SAMPLES_MAX, HTTP_BUFFER_BYTES, HTTP_CONNECTIONS_MAX, HTTP_DOWNLOAD_PIECE_BYTES, HTTP_DOWNLOADS_MAX, HTTP_REQUESTS_MAX,
+    HTTP_SEARCH_BLOCKS_MAX, HTTP_SEARCH_GROUPS_MAX, HTTP_SEARCH_PIECE_BYTES, HTTP_SEARCH_PIECES_MAX, HTTP_SEARCH_WAITING_BYTES_MAX,
+    HTTP_TAIL_EVENTS_BYTES_MAX, HTTP_TAIL_PIECE_BYTES, HTTP_TAIL_PIECES_MAX, KIB, LITERAL_AUTOMATON_BYTES_MAX, MIB, PARTIAL_SHARED_BYTES,
+    PARTIAL_SMALL_BYTES, QUERY_REGEX_BYTES_MAX, QUERY_REGEXES_MAX, QUERY_TERMS_MAX, RECEIVE_BYTES, REGEX_CACHE_BYTES,
+    REGEX_PROGRAM_BYTES_MAX, RELP_ANSWER_BYTES, RELP_ANSWER_RUNS_MAX, RELP_MEMORIES_MAX, RELP_RESEND_LINES_MAX, RULE_SHOWN_BYTES_MAX,
+    RULES_MAX, SEARCH_BLOCK_BYTES, SEARCH_GROUP_NAME_BYTES_MAX, SEARCH_GROUPS_MAX, SEARCH_LINE_BYTES, SERVICE_NAME_BYTES_MAX, SERVICES_MAX,
+    SHARDS_MAX, SOURCE_NAME_BYTES_MAX, SOURCES_COUNTED_MAX, SOURCES_SHOWN_MAX, TEXT_SHAPE_BYTES_MAX,
 };
 
 /// Program, allocator, thread stacks and everything small.
@@ -48,6 +48,8 @@ const FILTER_WORDS_BYTES: usize = GROWTH * 175_000 * 8 + 16 * KIB;
 const QUERY_AUTOMATA_BYTES: usize = QUERY_TERMS_MAX * 3 * LITERAL_AUTOMATON_BYTES_MAX + (QUERY_REGEXES_MAX + 2) * 3 * QUERY_REGEX_BYTES_MAX;
 /// `{}` and a newline.
 const STORED_LINE_BYTES_MIN: usize = 3;
+/// A sample of the history, its text in an event, and what its latencies are differences of.
+const HISTORY_BYTES: usize = HISTORY_SAMPLES_MAX * (200 + GROWTH * 300) + 6 * 256 * KIB;
 /// A decoder of zstd or gzip.
 const DECODER_BYTES: usize = MIB;
 /// A raw segment's name, block table and place in the queues.
@@ -134,7 +136,11 @@ impl MemoryBudget {
         // waits with others, and is sent in pieces; or it is counted in groups, which are then named and written.
         let tables_bytes = 3 * block_bytes + 2 * segment_filters_bytes_max;
         let run_bytes = GROWTH * BLOCK_BYTES + SEARCH_LINE_BYTES * (BLOCK_BYTES / STORED_LINE_BYTES_MIN).next_power_of_two();
-        let waiting_bytes = HTTP_SEARCH_WAITING_BYTES_MAX + block_bytes + (HTTP_SEARCH_PIECES_MAX + 2) * GROWTH * HTTP_SEARCH_PIECE_BYTES;
+        // A row of JSON or CSV is written piece by piece; its service and its message are decoded whole.
+        let waiting_bytes = HTTP_SEARCH_WAITING_BYTES_MAX
+            + block_bytes
+            + 2 * record_bytes_max
+            + (HTTP_SEARCH_PIECES_MAX + 2) * GROWTH * HTTP_SEARCH_PIECE_BYTES;
         let counted_bytes =
             SEARCH_GROUPS_MAX * (SEARCH_GROUP_NAME_BYTES_MAX + 128) + HTTP_SEARCH_GROUPS_MAX * 8 * (SEARCH_GROUP_NAME_BYTES_MAX + 64);
         let scan_bytes =
@@ -168,6 +174,9 @@ impl MemoryBudget {
             ("token filters", filters_bytes),
             ("searches over HTTP", searches * search_bytes + long_line_bytes),
             ("live tails over HTTP", tails * tail_bytes),
+            ("history of the dashboard", HISTORY_BYTES),
+            // One table with its filters at a time, or one raw segment's blocks.
+            ("segments over HTTP", tables_bytes + HTTP_DOWNLOADS_MAX * 3 * HTTP_DOWNLOAD_PIECE_BYTES),
             ("http", HTTP_CONNECTIONS_MAX * HTTP_CONNECTION_BYTES + HTTP_REQUESTS_MAX * HTTP_REQUEST_BYTES),
         ];
         Self { parts: parts.map(|(name, bytes)| (name, bytes as u64)).to_vec() }

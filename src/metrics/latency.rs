@@ -52,6 +52,11 @@ impl LatencySlot {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many lines were published since the start.
+    pub fn count(&self) -> u64 {
+        self.lock().total.len()
+    }
+
     /// Counts records directly: nanoseconds, and how many took as long. For what happens once per sync, on any thread.
     pub fn record(&self, latencies: impl Iterator<Item = (u64, u64)>) {
         let mut published = self.lock();
@@ -105,6 +110,19 @@ impl Latencies {
         let published = slot.lock();
         self.histogram.add(&published.total).expect("the same bounds");
         self.sum_ns += published.sum_ns;
+    }
+
+    /// These without those that there were `before`.
+    ///
+    /// # Panics
+    /// If there were other ones before.
+    pub fn since(&self, before: Option<&Self>) -> Self {
+        let mut since = Self { histogram: self.histogram.clone(), sum_ns: self.sum_ns };
+        if let Some(before) = before {
+            since.histogram.subtract(&before.histogram).expect("earlier ones are among the later ones");
+            since.sum_ns -= before.sum_ns;
+        }
+        since
     }
 
     /// The latency in milliseconds that the share `quantile` of the lines did not exceed; 0 where there are none.

@@ -1,6 +1,6 @@
 //! Matching lines, counted. Pure.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::matcher;
 use crate::limits::{SEARCH_GROUP_NAME_BYTES_MAX, SEARCH_GROUPS_MAX};
@@ -19,6 +19,8 @@ pub enum By {
     Tag,
     /// Spans of so many microseconds, from 1970 UTC on.
     Time(i64),
+    /// The same, and by level within each.
+    TimeAndLevel(i64),
 }
 
 /// A minute.
@@ -31,6 +33,8 @@ enum Group {
     Text(Vec<u8>),
     /// When a span begins.
     Time(i64),
+    /// The same, and a level.
+    TimeAndLevel(i64, u8),
     /// Without a service or tag.
     None,
     /// Beyond the most groups that are kept apart.
@@ -61,6 +65,17 @@ impl Counts {
         groups.into_iter().map(|(group, lines)| (group.name(), lines)).collect()
     }
 
+    /// Spans of time that were counted by level, the first `max` of them: when each begins, and its lines by level.
+    pub fn times_by_level(&self, max: usize) -> Vec<(String, [u64; Level::COUNT])> {
+        let mut times = BTreeMap::<i64, [u64; Level::COUNT]>::new();
+        for (group, &lines) in &self.groups {
+            if let Group::TimeAndLevel(begin_us, level) = group {
+                times.entry(*begin_us).or_default()[usize::from(*level)] += lines;
+            }
+        }
+        times.into_iter().take(max).map(|(begin_us, levels)| (rfc3339(begin_us), levels)).collect()
+    }
+
     /// Counts a line.
     pub(super) fn add(&mut self, by: Option<By>, line: &[u8], time_us: i64, times: &mut TimeReader) {
         self.total += 1;
@@ -68,6 +83,10 @@ impl Counts {
             None => {}
             Some(By::Level) => self.add_to(Group::Level(members::facts(line, times).level as u8), 1),
             Some(By::Time(span_us)) => self.add_to(Group::Time(begin(time_us, span_us)), 1),
+            Some(By::TimeAndLevel(span_us)) => {
+                let level = members::facts(line, times).level;
+                self.add_to(Group::TimeAndLevel(begin(time_us, span_us), level as u8), 1);
+            }
             Some(By::Service) => {
                 let service = members::facts(line, times).service;
                 self.add_to(service.map_or(Group::None, |service| Group::Text(service.into_owned())), 1);
@@ -97,7 +116,15 @@ impl Counts {
             Some(By::Time(span_us)) if begin(time.min_us, span_us) == begin(time.max_us, span_us) => {
                 self.add_to(Group::Time(begin(time.min_us, span_us)), stats.lines);
             }
-            Some(By::Time(_) | By::Service | By::Tag) => return false,
+            Some(By::TimeAndLevel(span_us)) if begin(time.min_us, span_us) == begin(time.max_us, span_us) => {
+                for level in Level::ALL {
+                    let lines = stats.levels[level as usize];
+                    if lines > 0 {
+                        self.add_to(Group::TimeAndLevel(begin(time.min_us, span_us), level as u8), lines);
+                    }
+                }
+            }
+            Some(By::Time(_) | By::TimeAndLevel(_) | By::Service | By::Tag) => return false,
         }
         self.total += stats.lines;
         true
@@ -125,6 +152,7 @@ impl Group {
             Self::Level(level) => Level::ALL[usize::from(*level)].name().to_owned(),
             Self::Text(text) => String::from_utf8_lossy(text).into_owned(),
             Self::Time(begin_us) => rfc3339(*begin_us),
+            Self::TimeAndLevel(begin_us, level) => format!("{} {}", rfc3339(*begin_us), Level::ALL[usize::from(*level)].name()),
             Self::None => "(none)".to_owned(),
             Self::Other => "(other)".to_owned(),
         }

@@ -272,7 +272,7 @@ impl<'a> Scanner<'a> {
 
     fn count(&mut self, unit: &Unit, by: Option<By>) -> Result<Counts, StorageError> {
         let mut counts = Counts::default();
-        let needs_time = matches!(by, Some(By::Time(_)));
+        let needs_time = matches!(by, Some(By::Time(_) | By::TimeAndLevel(_)));
         self.each(unit, needs_time, |line, time_us, times| counts.add(by, line, time_us, times))?;
         Ok(counts)
     }

@@ -105,7 +105,7 @@ fn existing(opened: Result<DiskFile, StorageError>) -> Result<Option<DiskFile>, 
 
 /// Reads the tables of sources, keeping its buffers.
 #[derive(Default)]
-pub(super) struct Tables {
+pub struct Tables {
     bytes: Vec<u8>,
     raw: Vec<u8>,
     cutter: BlockCutter,
@@ -136,8 +136,8 @@ impl Tables {
         Ok(meta)
     }
 
-    /// Whole lines only: the last one may be under way.
-    fn of_raw(&mut self, held: &DiskFile) -> Result<Meta, StorageError> {
+    /// The table of a raw file, made from its lines. Whole lines only: the last one may be under way.
+    pub fn of_raw(&mut self, held: &DiskFile) -> Result<Meta, StorageError> {
         let mut file = held.from_start()?;
         let mut meta = Meta::new(None);
         self.cutter.restart();

@@ -24,3 +24,4 @@ mod stop;
 mod systemd;
 mod text;
 mod under_load;
+mod web;

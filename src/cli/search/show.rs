@@ -6,10 +6,11 @@ use std::io::{self, BufWriter, Stdout, Write};
 use clap::ValueEnum;
 
 use crate::record::layout;
-use crate::record::members::{self, Facts, Value};
+use crate::record::members;
 use crate::record::timestamp::TimeReader;
 use crate::record::{Level, Timestamp};
 use crate::search::Found;
+use crate::search::rows::{CSV_HEADER, Rows, csv_field, message};
 
 /// `--format`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -32,6 +33,7 @@ pub(in crate::cli) struct Show {
     format: Format,
     is_coloured: bool,
     times: TimeReader,
+    rows: Rows,
 }
 
 const RESET: &[u8] = b"\x1b[0m";
@@ -40,33 +42,31 @@ const DIM: &[u8] = b"\x1b[2m";
 impl Show {
     pub(in crate::cli) fn new(format: Format, is_terminal: bool) -> Self {
         let is_coloured = is_terminal && std::env::var_os("NO_COLOR").is_none();
-        Self { out: BufWriter::with_capacity(64 * 1024, io::stdout()), format, is_coloured, times: TimeReader::default() }
+        Self {
+            out: BufWriter::with_capacity(64 * 1024, io::stdout()),
+            format,
+            is_coloured,
+            times: TimeReader::default(),
+            rows: Rows::default(),
+        }
     }
 
     /// What stands before the first line.
     pub(in crate::cli) fn begin(&mut self) -> io::Result<()> {
-        if self.format == Format::Csv { self.out.write_all(b"time,level,service,message\r\n") } else { Ok(()) }
+        if self.format == Format::Csv { self.out.write_all(CSV_HEADER) } else { Ok(()) }
     }
 
     /// One matching line.
     pub(in crate::cli) fn line(&mut self, found: &Found<'_>) -> io::Result<()> {
-        let plain = match self.format {
-            Format::Raw => Some(Cow::Borrowed(found.line)),
-            Format::Line => Some(layout::line(found.line).map_or(Cow::Borrowed(found.line), Cow::Owned)),
-            Format::Json | Format::Csv | Format::Table => None,
-        };
-        if let Some(line) = plain {
-            self.out.write_all(&line)?;
-            return self.out.write_all(b"\n");
-        }
-        let facts = members::facts(found.line, &mut self.times);
-        let mut time = Vec::new();
-        Timestamp(found.time_us).write_rfc3339(&mut time);
         match self.format {
-            Format::Raw | Format::Line => Ok(()),
-            Format::Json => self.json(found, &facts, &time),
-            Format::Csv => self.csv(found, &facts, &time),
-            Format::Table => self.row(found, &facts, &time),
+            Format::Raw => self.out.write_all(found.line).and_then(|()| self.out.write_all(b"\n")),
+            Format::Line => {
+                let line = layout::line(found.line).map_or(Cow::Borrowed(found.line), Cow::Owned);
+                self.out.write_all(&line).and_then(|()| self.out.write_all(b"\n"))
+            }
+            Format::Json => self.rows.json(found, &mut self.out),
+            Format::Csv => self.rows.csv(found, &mut self.out),
+            Format::Table => self.row(found),
         }
     }
 
@@ -75,30 +75,15 @@ impl Show {
         self.out.flush()
     }
 
-    fn json(&mut self, found: &Found<'_>, facts: &Facts<'_>, time: &[u8]) -> io::Result<()> {
-        let service = facts.service.as_ref().map(|service| String::from_utf8_lossy(service));
-        self.out.write_all(b"{\"time\":\"")?;
-        self.out.write_all(time)?;
-        write!(self.out, "\",\"level\":\"{}\",\"service\":{},\"record\":", facts.level.name(), serde_json::json!(service))?;
-        self.out.write_all(found.line)?;
-        self.out.write_all(b"}\n")
-    }
-
-    fn csv(&mut self, found: &Found<'_>, facts: &Facts<'_>, time: &[u8]) -> io::Result<()> {
-        let service = facts.service.clone().unwrap_or_default();
-        for (at, field) in [time, facts.level.name().as_bytes(), &service, &message(found.line)].into_iter().enumerate() {
-            self.out.write_all(if at == 0 { b"" } else { b"," })?;
-            write_csv(&mut self.out, field)?;
-        }
-        self.out.write_all(b"\r\n")
-    }
-
     /// Each record is one row, so that a pager can scroll sideways. Control characters would command the terminal, and are not shown.
-    fn row(&mut self, found: &Found<'_>, facts: &Facts<'_>, time: &[u8]) -> io::Result<()> {
+    fn row(&mut self, found: &Found<'_>) -> io::Result<()> {
+        let facts = members::facts(found.line, &mut self.times);
+        let mut time = Vec::new();
+        Timestamp(found.time_us).write_rfc3339(&mut time);
         let (dim, level, reset) = if self.is_coloured { (DIM, colour(facts.level), RESET) } else { (&b""[..], &b""[..], &b""[..]) };
-        let service = facts.service.clone().unwrap_or_default();
+        let service = facts.service.unwrap_or_default();
         self.out.write_all(dim)?;
-        self.out.write_all(time)?;
+        self.out.write_all(&time)?;
         self.out.write_all(reset)?;
         self.out.write_all(b"  ")?;
         self.out.write_all(level)?;
@@ -117,36 +102,13 @@ impl Show {
                 Format::Raw | Format::Line | Format::Table => writeln!(self.out, "{lines:>12}  {}", printable(group.as_bytes()))?,
                 Format::Json => writeln!(self.out, "{}", serde_json::json!({ name: group, "count": lines }))?,
                 Format::Csv => {
-                    write_csv(&mut self.out, group.as_bytes())?;
+                    csv_field(group.as_bytes(), &mut self.out)?;
                     write!(self.out, ",{lines}\r\n")?;
                 }
             }
         }
         self.out.flush()
     }
-}
-
-/// The message of a record, or the line that was rejected; the whole record if it has neither.
-fn message(line: &[u8]) -> Cow<'_, [u8]> {
-    let is_message = |key: &[u8]| matches!(key, b"message" | b"msg" | b"line");
-    members::members(line)
-        .find_map(|(key, value)| match value {
-            Value::String(escaped) if is_message(key) => Some(members::decoded(escaped)),
-            _ => None,
-        })
-        .unwrap_or(Cow::Borrowed(line))
-}
-
-fn write_csv(out: &mut impl Write, field: &[u8]) -> io::Result<()> {
-    if !field.iter().any(|byte| matches!(byte, b',' | b'"' | b'\r' | b'\n')) {
-        return out.write_all(field);
-    }
-    out.write_all(b"\"")?;
-    for (at, part) in field.split(|&byte| byte == b'"').enumerate() {
-        out.write_all(if at == 0 { b"" } else { b"\"\"" })?;
-        out.write_all(part)?;
-    }
-    out.write_all(b"\"")
 }
 
 fn printable(text: &[u8]) -> String {
@@ -168,18 +130,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn csv_is_quoted_where_it_must_be() {
-        for (field, expected) in [("plain é", "plain é"), ("a,b", "\"a,b\""), ("say \"hi\"\n", "\"say \"\"hi\"\"\n\""), ("", "")] {
-            let mut out = Vec::new();
-            write_csv(&mut out, field.as_bytes()).unwrap();
-            assert_eq!(String::from_utf8(out).unwrap(), expected);
-        }
-    }
-
-    #[test]
     fn a_row_commands_no_terminal() {
         assert_eq!(printable(b"a\x1b[31mb\nc\xff"), "a␣[31mb␣c\u{fffd}");
         assert_eq!(*message(br#"{"x":1,"msg":"a\nb"}"#), *b"a\nb");
-        assert_eq!(*message(b"damaged"), *b"damaged");
     }
 }

@@ -3,7 +3,7 @@
 //! Invariant: a search ends soon after its [`Answer`] is dropped, which is when the peer has gone, or after [`HTTP_SEARCH_TIME_MAX`], also where the peer does not
 //! take what was found. It looks at its flag once per block, and while it waits for the peer.
 
-use std::io;
+use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use futures_lite::{Stream, future, stream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
 
+use super::Format;
 use crate::limits::{
     HTTP_SEARCH_BLOCKS_MAX, HTTP_SEARCH_BYTES_MAX, HTTP_SEARCH_FLUSH, HTTP_SEARCH_PIECE_BYTES, HTTP_SEARCH_PIECES_MAX, HTTP_SEARCH_THREADS,
     HTTP_SEARCH_TIME_MAX, HTTP_SEARCH_WAITING_BYTES_MAX, SEARCH_NICE,
@@ -21,6 +22,7 @@ use crate::limits::{
 use crate::metrics::searches::{RunningSearch, SearchEnd};
 use crate::search::count::{By, Counts};
 use crate::search::query::Expr;
+use crate::search::rows::{CSV_HEADER, Rows};
 use crate::search::{self, Order, Request, SearchError, Stats};
 use crate::store::disk::Disk;
 use crate::store::name::Stream as Lines;
@@ -37,7 +39,7 @@ pub(super) struct Job {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum What {
-    Lines { order: Order, limit: usize },
+    Lines { order: Order, limit: usize, format: Format },
     Counts(Option<By>),
 }
 
@@ -153,7 +155,7 @@ impl Worker {
             stop: &self.stop.flag,
         };
         let ended = match job.what {
-            What::Lines { order, limit } => self.lines(&request, order, limit),
+            What::Lines { order, limit, format } => self.lines(&request, order, limit, format),
             What::Counts(by) => self.counts(&request, by),
         };
         ended.unwrap_or_else(|error| {
@@ -170,11 +172,13 @@ impl Worker {
         Ok(end)
     }
 
-    fn lines(&self, request: &Request<'_>, order: Order, limit: usize) -> Result<SearchEnd, SearchError> {
+    fn lines(&self, request: &Request<'_>, order: Order, limit: usize, format: Format) -> Result<SearchEnd, SearchError> {
         let (mut left, mut room) = (limit, HTTP_SEARCH_BYTES_MAX);
-        let mut piece = Vec::new();
-        let mut sent = None::<Instant>;
+        let (mut rows, mut out) = (Rows::default(), Pieces { worker: self, piece: Vec::new(), sent: None });
         let mut cut = None;
+        if format == Format::Csv {
+            out.piece.extend_from_slice(CSV_HEADER);
+        }
         let stats = search::lines(request, order, Some(limit), |hit| {
             let Some(rest) = room.checked_sub(hit.line.len() + 1) else {
                 cut = Some(SearchEnd::Bytes);
@@ -182,21 +186,14 @@ impl Worker {
             };
             room = rest;
             left -= 1;
-            for bytes in [hit.line, b"\n"].into_iter().flat_map(|bytes| bytes.chunks(HTTP_SEARCH_PIECE_BYTES)) {
-                if HTTP_SEARCH_PIECE_BYTES < piece.len() + bytes.len() && !self.send(Piece::Lines(std::mem::take(&mut piece))) {
-                    return ControlFlow::Break(());
-                }
-                piece.extend_from_slice(bytes);
-            }
-            if sent.is_none_or(|sent| HTTP_SEARCH_FLUSH <= sent.elapsed()) {
-                if !self.send(Piece::Lines(std::mem::take(&mut piece))) {
-                    return ControlFlow::Break(());
-                }
-                sent = Some(Instant::now());
-            }
-            if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            let written = match format {
+                Format::Raw => out.write_all(hit.line).and_then(|()| out.write_all(b"\n")),
+                Format::Json => rows.json(&hit, &mut out),
+                Format::Csv => rows.csv(&hit, &mut out),
+            };
+            if left == 0 || written.and_then(|()| out.hurry()).is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
-        if !piece.is_empty() && !self.send(Piece::Lines(piece)) {
+        if out.flush().is_err() {
             return Ok(self.ended(&stats));
         }
         let end = match cut {
@@ -234,5 +231,38 @@ impl Worker {
             false
         };
         future::block_on(future::or(sent, told))
+    }
+}
+
+/// Cuts what is written into pieces. An error says that nobody takes them any more.
+struct Pieces<'a> {
+    worker: &'a Worker,
+    piece: Vec<u8>,
+    sent: Option<Instant>,
+}
+
+impl Pieces<'_> {
+    /// Sends what there is, if the last piece was sent long enough ago.
+    fn hurry(&mut self) -> io::Result<()> {
+        if self.sent.is_none_or(|sent| HTTP_SEARCH_FLUSH <= sent.elapsed()) { self.flush() } else { Ok(()) }
+    }
+}
+
+impl Write for Pieces<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if HTTP_SEARCH_PIECE_BYTES <= self.piece.len() {
+            self.flush()?;
+        }
+        let taken = bytes.len().min(HTTP_SEARCH_PIECE_BYTES - self.piece.len());
+        self.piece.extend_from_slice(&bytes[..taken]);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.piece.is_empty() || self.worker.send(Piece::Lines(std::mem::take(&mut self.piece))) {
+            self.sent = Some(Instant::now());
+            return Ok(());
+        }
+        Err(io::ErrorKind::BrokenPipe.into())
     }
 }

@@ -334,6 +334,9 @@ proptest! {
                 if tags.is_empty() { vec!["(none)".to_owned()] } else { tags }
             })),
             (By::Time(60_000_000), by_hand(&|(time, _)| vec![minute(*time)])),
+            (By::TimeAndLevel(60_000_000), by_hand(&|(time, line)| {
+                vec![format!("{} {}", minute(*time), Level::parse(field(line, "level").as_str().unwrap_or_default().as_bytes()).name())]
+            })),
         ] {
             let (counts, _) = count(&request, Some(by)).unwrap();
             prop_assert_eq!(counts.total, all.len() as u64);

@@ -112,15 +112,17 @@ class LogsPage {
     this.busy(true);
     say(this.status, "Searching");
     this.histogram.wait();
-    const counted = this.count(abort.signal);
+    // Both run at once, and whichever fails first: none is left without somebody to hear of it.
+    const counted = this.count(abort.signal).then(() => null, (error) => error);
     try {
       await this.fetchRows({ limit: PAGE }, abort.signal, () => true);
-      await counted;
+      const failure = await counted;
+      if (failure) throw failure;
       this.finish(begun);
     } catch (error) {
       if (error.name !== "AbortError") this.fail(error);
       abort.abort();
-      await counted.catch(() => {});
+      await counted;
     } finally {
       if (this.abort === abort) this.busy(false);
     }

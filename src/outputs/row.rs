@@ -186,7 +186,7 @@ mod tests {
             (r#"{"level":30,"tags":"x","service":""}"#, r#"- | - | INFO | - | - | - | {"level":30,"tags":"x","service":""}"#),
             // No text can hold these: the column says what it can, and the member stays.
             (r#"{"message":"a\u0000b"}"#, "- | - | UNKNOWN | - | a\u{FFFD}b | - | {\"message\":\"a\\u0000b\"}"),
-            (r#"{"message":"\ud800","level":"INFO"}"#, r#"- | - | UNKNOWN | - | - | - | {"message":"\ud800","level":"INFO"}"#),
+            (r#"{"message":"\ud800","level":"INFO"}"#, r#"- | - | INFO | - | - | - | {"message":"\ud800"}"#),
             (r#" { "\u006cevel" : "INFO" , "x" : [ 1 ] } "#, r#"- | - | INFO | - | - | - | {"x":[ 1 ]}"#),
             ("{}", "- | - | UNKNOWN | - | - | - | {}"),
             ("damaged\0", "- | - | UNKNOWN | - | damaged\u{FFFD} | - | {}"),

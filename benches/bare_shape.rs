@@ -20,8 +20,10 @@ use glommio::net::{TcpListener, TcpStream};
 use glommio::{LocalExecutorBuilder, Placement};
 
 use archive::{BLOCK_BYTES as BATCH_BYTES, SEGMENT_BYTES};
+use validator::Validator;
 
 mod archive;
+mod validator;
 
 const SHARDS: usize = 2;
 const RECEIVE_BYTES: usize = 256 * 1024;
@@ -94,8 +96,7 @@ async fn receive(
 ) -> u64 {
     let mut buffer = vec![0; RECEIVE_BYTES + simd_json::INPUT_PADDING];
     let mut batch = Vec::with_capacity(BATCH_BYTES + RECEIVE_BYTES);
-    let mut parser = simd_json::Buffers::new(4096);
-    let mut tape = simd_json::Tape(Vec::new());
+    let mut validator = Validator::default();
     let (mut kept, mut lines) = (0, 0);
     let mut segment: Option<(PathBuf, File, usize)> = None;
     loop {
@@ -103,15 +104,7 @@ async fn receive(
         let filled = kept + n;
         let whole = memchr::memrchr(b'\n', &buffer[..filled]).map_or(0, |at| at + 1);
         batch.extend_from_slice(&buffer[..whole]);
-        let mut at = 0;
-        while at < whole {
-            let len = memchr::memchr(b'\n', &buffer[at..whole]).expect("a newline");
-            let mut filled_tape = std::mem::replace(&mut tape, simd_json::Tape(Vec::new())).reset();
-            simd_json::fill_tape_padded(&mut buffer[at..], len, &mut parser, &mut filled_tape).expect("JSON");
-            tape = filled_tape.reset();
-            lines += 1;
-            at += len + 1;
-        }
+        lines += validator.validate(&mut buffer, whole, |_| {});
         buffer.copy_within(whole..filled, 0);
         kept = filled - whole;
         if batch.len() >= BATCH_BYTES || (n == 0 && !batch.is_empty()) {

@@ -18,8 +18,11 @@ use logboom::store::codec::Compressor;
 use logboom::store::name::Codec;
 use rustix::time::{ClockId, clock_gettime};
 
+use validator::Validator;
+
 mod archive;
 mod connections;
+mod validator;
 
 const THREADS: usize = 2;
 const RECEIVE_BYTES: usize = 256 * 1024;
@@ -83,21 +86,13 @@ fn halves(file: &str, work: impl Fn(usize, &[u8]) -> u64 + Sync) {
 /// simd-json rewrites its input, so each piece is copied first: into the cache, as a receive would.
 fn validate(half: &[u8]) -> u64 {
     let mut buffer = vec![0; RECEIVE_BYTES + simd_json::INPUT_PADDING];
-    let mut parser = simd_json::Buffers::new(4096);
-    let mut tape = simd_json::Tape(Vec::new());
+    let mut validator = Validator::default();
     let mut rest = half;
     while !rest.is_empty() {
         let window = &rest[..rest.len().min(RECEIVE_BYTES)];
         let whole = memchr::memrchr(b'\n', window).expect("lines shorter than a receive") + 1;
         buffer[..whole].copy_from_slice(&rest[..whole]);
-        let mut at = 0;
-        while at < whole {
-            let len = memchr::memchr(b'\n', &buffer[at..whole]).expect("a newline");
-            let mut filled_tape = std::mem::replace(&mut tape, simd_json::Tape(Vec::new())).reset();
-            simd_json::fill_tape_padded(&mut buffer[at..], len, &mut parser, &mut filled_tape).expect("JSON");
-            tape = filled_tape.reset();
-            at += len + 1;
-        }
+        validator.validate(&mut buffer, whole, |_| {});
         rest = &rest[whole..];
     }
     0

@@ -15,8 +15,11 @@ use std::path::{Path, PathBuf};
 
 use crossbeam_channel::{Receiver, Sender};
 
+use validator::Validator;
+
 mod archive;
 mod connections;
+mod validator;
 
 const RECEIVE_BYTES: usize = 256 * 1024;
 /// Of bytes that wait in the channel, about 16 MB either way.
@@ -45,8 +48,7 @@ fn main() {
 /// Reads, validates and hands on one connection's lines.
 fn receive(mut stream: TcpStream, channel: &Sender<Vec<u8>>, by_line: bool) -> u64 {
     let mut buffer = vec![0; RECEIVE_BYTES + simd_json::INPUT_PADDING];
-    let mut parser = simd_json::Buffers::new(4096);
-    let mut tape = simd_json::Tape(Vec::new());
+    let mut validator = Validator::default();
     let (mut kept, mut lines) = (0, 0);
     loop {
         let n = stream.read(&mut buffer[kept..RECEIVE_BYTES]).expect("received");
@@ -56,19 +58,11 @@ fn receive(mut stream: TcpStream, channel: &Sender<Vec<u8>>, by_line: bool) -> u
         let filled = kept + n;
         let whole = memchr::memrchr(b'\n', &buffer[..filled]).map_or(0, |at| at + 1);
         let read = if by_line { Vec::new() } else { buffer[..whole].to_vec() };
-        let mut at = 0;
-        while at < whole {
-            let len = memchr::memchr(b'\n', &buffer[at..whole]).expect("a newline");
-            let line = if by_line { buffer[at..=at + len].to_vec() } else { Vec::new() };
-            let mut filled_tape = std::mem::replace(&mut tape, simd_json::Tape(Vec::new())).reset();
-            simd_json::fill_tape_padded(&mut buffer[at..], len, &mut parser, &mut filled_tape).expect("JSON");
-            tape = filled_tape.reset();
+        lines += validator.validate(&mut buffer, whole, |line| {
             if by_line {
-                channel.send(line).expect("a writer");
+                channel.send(line.to_vec()).expect("a writer");
             }
-            lines += 1;
-            at += len + 1;
-        }
+        });
         if !read.is_empty() {
             channel.send(read).expect("a writer");
         }

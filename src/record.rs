@@ -55,6 +55,19 @@ pub enum KnownKey {
     Message,
 }
 
+impl KnownKey {
+    /// What rules ask for by one name, whatever the line calls it: see [`Fields`].
+    fn of_field(name: &str) -> Option<Self> {
+        Some(match name {
+            "level" => Self::Level,
+            "service" => Self::Service,
+            "message" => Self::Message,
+            "timestamp" => Self::Time,
+            _ => return None,
+        })
+    }
+}
+
 /// What `key` means, if it is a well-known name.
 pub fn known_key(key: &str) -> Option<KnownKey> {
     if matches!(key, "message" | "msg") { Some(KnownKey::Message) } else { counted_key(key) }

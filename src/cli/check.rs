@@ -2,6 +2,7 @@
 
 use super::serve::{ServeArgs, budget, load, preflight};
 use super::{Failure, Outcome};
+use crate::host::lock::DirectoryLock;
 use crate::metrics::stdout;
 use crate::store::guard;
 
@@ -19,9 +20,17 @@ pub fn check(args: &ServeArgs) -> Result<Outcome, Failure> {
     }
     text += &format!("  {:<34} {:>13}\n", "total", budget.total());
     stdout::print(&text);
-    preflight(&config)?;
+    DirectoryLock::look(&config.data_dir).map_err(Failure::refused)?;
+    // The preflight tries the directory by writing, and creates what is missing of it.
+    let missing: Vec<_> = config.data_dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
+    let looked = preflight(&config);
+    let paused = guard::reason_to_pause(&config.data_dir, config.min_free);
+    for dir in missing {
+        let _ = std::fs::remove_dir(dir); // unless somebody uses it by now
+    }
+    looked?;
     stdout::print("\npreflight: nothing stands in the way\n");
-    if let Some(reason) = guard::reason_to_pause(&config.data_dir, config.min_free) {
+    if let Some(reason) = paused {
         stdout::print(&format!("but intake would pause at once: {reason}\n"));
     }
     Ok(Outcome::Clean)

@@ -83,11 +83,7 @@ impl DirectoryLock {
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let mut text = Vec::new();
-                let _ = file.take(HOLDER_BYTES_MAX).read_to_end(&mut text); // without it the message names nobody
-                return Err(LockError::Held { dir: dir.to_owned(), holder: Holder::parse(&String::from_utf8_lossy(&text)) });
-            }
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(held(dir, file)),
             Err(error) => return Err(failed(error.into())),
         }
         let command: Vec<_> = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
@@ -97,11 +93,33 @@ impl DirectoryLock {
         Ok(Self { _file: file })
     }
 
+    /// Says who has `dir`, if anybody has. Creates and changes nothing, and keeps nothing.
+    pub fn look(dir: &Path) -> Result<(), LockError> {
+        let path = FileName::Lock.in_dir(dir);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            // Nobody ever had it; what is no directory is the preflight's to say.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(()),
+            Err(error) => return Err(LockError::Io { path, error }),
+        };
+        match flock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(()),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(held(dir, file)),
+            Err(error) => Err(LockError::Io { path, error: error.into() }),
+        }
+    }
+
     /// Keeps the directory until the process has ended, however it ends. For a process that may end while threads of it still write: with the lock dropped
     /// before, another process could begin in between.
     pub fn hold_until_exit(self) {
         std::mem::forget(self);
     }
+}
+
+fn held(dir: &Path, file: File) -> LockError {
+    let mut text = Vec::new();
+    let _ = file.take(HOLDER_BYTES_MAX).read_to_end(&mut text); // without it the message names nobody
+    LockError::Held { dir: dir.to_owned(), holder: Holder::parse(&String::from_utf8_lossy(&text)) }
 }
 
 #[cfg(test)]
@@ -116,12 +134,22 @@ mod tests {
         let error = DirectoryLock::acquire(dir.path()).unwrap_err();
         let LockError::Held { ref holder, .. } = error else { panic!("{error}") };
         assert_eq!(holder.pid, Some(std::process::id()));
+        assert_eq!(DirectoryLock::look(dir.path()).unwrap_err().to_string(), error.to_string());
         assert_eq!(holder.name, proc::name(std::process::id()));
         assert!(holder.since.is_some());
         let said = error.to_string();
         assert!(said.contains(dir.path().to_str().unwrap()) && said.contains("--data-dir") && !said.contains('\n'), "{said}");
         drop(lock);
+        DirectoryLock::look(dir.path()).unwrap();
         DirectoryLock::acquire(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn looking_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        DirectoryLock::look(dir.path()).unwrap();
+        DirectoryLock::look(&dir.path().join("missing")).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
     #[test]

@@ -80,10 +80,10 @@ impl Live {
 
     fn events(self: Arc<Self>) -> Option<impl Stream<Item = Result<Bytes, Infallible>>> {
         let place = self.places.clone().try_acquire_owned().ok()?;
-        let mut news = self.news.subscribe();
-        news.mark_unchanged();
+        let news = self.news.subscribe();
         Some(stream::unfold((self, news, place, true), |(live, mut news, place, is_first)| async move {
             let event = if is_first {
+                news.mark_unchanged(); // what there is by now is in the beginning
                 live.beginning()
             } else {
                 news.changed().await.ok()?;

@@ -216,6 +216,7 @@ pub(super) async fn search(State(searches): State<Searches>, params: Result<Quer
     let Query(params) = params?;
     let now_us = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64);
     let job = params.job(now_us)?;
+    search::Matcher::new(&job.expr).map_err(|message| Refusal::Bad { message, column: None })?;
     let dir = searches.telemetry.data_dir().ok_or(Refusal::NotReady)?;
     let totals = &searches.telemetry.searches;
     let Ok(place) = searches.places.clone().try_acquire_owned() else {

@@ -73,6 +73,9 @@ impl Csv {
             csv.finish_seal(&name)?;
         }
         csv.cut(is_new)?;
+        if is_new {
+            csv.place.write(&csv.disk, &csv.names)?; // before the first row: what a stop leaves behind is then known to be ours
+        }
         Ok(csv)
     }
 
@@ -209,5 +212,22 @@ impl Sink for Csv {
         let age_ms = self.begun.elapsed().as_millis() as u64;
         let is_stored = self.buffer.is_empty() && self.bytes == self.place.bytes;
         if is_stored && self.rotation.decide(self.bytes, age_ms, 0) != Rotate::No { self.seal() } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_were_written_before_the_first_commit_are_cut_and_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.csv");
+        let rotation = RotationPolicy { bytes_max: 1_000_000, age_ms_max: 1_000_000 };
+        let open = || Csv::open(Disk::new(), &path, rotation);
+        drop(open().unwrap());
+        std::fs::write(&path, "timestamp\nrows that no commit tells of").unwrap();
+        assert_eq!(open().unwrap().positions(), None);
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
     }
 }

@@ -1,17 +1,18 @@
 //! JSON lines: validated whole by simd-json, and read for the counters from the tape that this leaves.
 //!
 //! simd-json refuses some documents that RFC 8259 allows (numbers out of range, lone surrogates). A line it refuses gets a second opinion from serde_json,
-//! which validates without storing; so legal JSON is never rejected, and the usual line costs one parser.
+//! which validates without storing, and is then walked in place ([`members`]); so legal JSON is never rejected, and the usual line costs one parser.
 
 mod fields;
 
 use serde::de::IgnoredAny;
 use simd_json::{Buffers, Node, StaticNode, Tape};
 
-pub use self::fields::JsonFields;
+use self::fields::JsonFields;
 
+use super::members::{self, MemberFields};
 use super::timestamp::TimeReader;
-use super::{KnownKey, Level, RecordMeta, RejectReason, Timestamp, counted_key};
+use super::{Fields, KnownKey, Level, RecordMeta, RejectReason, Timestamp, counted_key};
 
 /// Validates lines, reusing its buffers: no allocation after warm-up.
 pub struct JsonScanner {
@@ -46,13 +47,17 @@ impl JsonScanner {
         padded: &mut [u8],
         len: usize,
         original: &[u8],
-        read: impl FnOnce(RecordMeta<'_>, JsonFields<'_>) -> R,
+        read: impl FnOnce(RecordMeta<'_>, &dyn Fields) -> R,
     ) -> Result<R, RejectReason> {
         let mut tape = std::mem::replace(&mut self.tape, Tape(Vec::new())).reset();
         let parsed = simd_json::fill_tape_padded(padded, len, &mut self.buffers, &mut tape);
         let outcome = match parsed {
-            Ok(()) => meta(&tape.0, &mut self.times).map(|meta| read(meta, JsonFields(&tape.0))).ok_or(RejectReason::NotAnObject),
-            Err(_) => second_opinion(original).map(|()| read(RecordMeta::default(), JsonFields(&[]))),
+            Ok(()) => meta(&tape.0, &mut self.times).map(|meta| read(meta, &JsonFields(&tape.0))).ok_or(RejectReason::NotAnObject),
+            Err(_) => second_opinion(original).map(|()| {
+                let facts = members::facts(original, &mut self.times);
+                let service = facts.service.as_deref().and_then(|name| std::str::from_utf8(name).ok());
+                read(RecordMeta { level: facts.level, time: facts.time, service }, &MemberFields(original))
+            }),
         };
         self.tape = tape.reset();
         outcome
@@ -172,6 +177,7 @@ mod tests {
                 Some("a"),
             ),
             (r#"{"lvl":30,"logger":"\u0061uth"}"#, Level::Info, None, Some("auth")),
+            (r#"{"n":1e999,"level":"ERROR","ts":1,"app":"pay"}"#, Level::Error, Some(1_000_000), Some("pay")), // which simd-json refuses
         ];
         for (line, level, micros, service) in table {
             assert_eq!(scan(line.as_bytes()), Ok((*level, micros.map(Timestamp), service.map(str::to_owned))), "{line}");

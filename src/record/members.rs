@@ -3,7 +3,11 @@
 //! Every stored line was validated when it came (by simd-json or serde_json). This only walks; on bytes that are no JSON it ends early and finds less, and
 //! never fails.
 
+mod fields;
+
 use std::borrow::Cow;
+
+pub use self::fields::MemberFields;
 
 use super::timestamp::TimeReader;
 use super::{KnownKey, Level, Timestamp, counted_key, words};
@@ -155,26 +159,31 @@ impl<'a> Members<'a> {
     }
 
     fn container(&mut self) -> Option<&'a [u8]> {
-        let (mut depth, mut at) = (0usize, 0);
-        loop {
-            match self.rest.get(at)? {
-                b'{' | b'[' => depth += 1,
-                b'}' | b']' => depth -= 1,
-                b'"' => at += 1 + string_end(&self.rest[at + 1..])?,
-                _ => {}
-            }
-            at += 1;
-            if depth == 0 {
-                let (container, rest) = self.rest.split_at(at);
-                self.rest = rest;
-                return Some(container);
-            }
+        let (container, rest) = self.rest.split_at(container_end(self.rest)?);
+        self.rest = rest;
+        Some(container)
+    }
+}
+
+/// Behind the object or array that `bytes` begins with.
+pub(super) fn container_end(bytes: &[u8]) -> Option<usize> {
+    let (mut depth, mut at) = (0usize, 0);
+    loop {
+        match bytes.get(at)? {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth -= 1,
+            b'"' => at += 1 + string_end(&bytes[at + 1..])?,
+            _ => {}
+        }
+        at += 1;
+        if depth == 0 {
+            return Some(at);
         }
     }
 }
 
 /// Where the quote is that ends the string at the start of `inside`.
-fn string_end(inside: &[u8]) -> Option<usize> {
+pub(super) fn string_end(inside: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
         at += memchr::memchr2(b'"', b'\\', inside.get(at..)?)?;

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::members;
 use super::text::write_escaped;
 
 /// Puts `tags` into the JSON object that `out` holds from `start` on: into its array `tags`, or as its last member. A `tags` that is no array becomes the first
@@ -92,36 +93,14 @@ fn is_tags(key: &[u8]) -> bool {
 
 /// Behind the string that opens at `at`.
 fn string_end(json: &[u8], at: usize) -> Option<usize> {
-    let mut from = at + 1;
-    loop {
-        from += memchr::memchr2(b'"', b'\\', json.get(from..)?)?;
-        if json[from] == b'"' {
-            return Some(from + 1);
-        }
-        from += 2;
-    }
+    Some(at + 2 + members::string_end(json.get(at + 1..)?)?)
 }
 
 /// Behind the value that begins at `at`.
 fn value_end(json: &[u8], at: usize) -> Option<usize> {
     match json.get(at)? {
         b'"' => string_end(json, at),
-        b'{' | b'[' => {
-            let (mut depth, mut at) = (0usize, at);
-            loop {
-                match json.get(at)? {
-                    b'"' => {
-                        at = string_end(json, at)?;
-                        continue;
-                    }
-                    b'{' | b'[' => depth += 1,
-                    b'}' | b']' if depth == 1 => return Some(at + 1),
-                    b'}' | b']' => depth -= 1,
-                    _ => {}
-                }
-                at += 1;
-            }
-        }
+        b'{' | b'[' => Some(at + members::container_end(&json[at..])?),
         _ => Some(at + json[at..].iter().position(|byte| matches!(byte, b',' | b'}' | b']') || byte.is_ascii_whitespace())?),
     }
 }

@@ -246,7 +246,14 @@ impl<'a> Scanner<'a> {
     fn each(&mut self, unit: &Unit, needs_time: bool, mut found: impl FnMut(&[u8], i64, &mut TimeReader)) -> Result<(), StorageError> {
         let Self { search, reader, matcher, times } = self;
         let _long = unit.lock();
-        let Some(block) = reader.read(&search.request.disk, &search.sources, unit)? else { return Ok(()) };
+        let block = match reader.read(&search.request.disk, &search.sources, unit) {
+            Ok(Some(block)) => block,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                reader.forget(unit);
+                return Err(error);
+            }
+        };
         let is_inside = search.pruner.is_within(unit.time.min_us) && search.pruner.is_within(unit.time.max_us);
         matcher.each_match(block, |line| {
             let time_us = if needs_time || !is_inside {

@@ -190,7 +190,7 @@ impl ShardCore {
         let Self { services, rules, .. } = self;
         let len = frame.line_len();
         let scanned = self.scanner.scan_fields(frame.padded(), len, original, |meta, fields| {
-            judge(rules, services, original, &meta, &fields).map(|tags| (facts(&meta, arrival), tags))
+            judge(rules, services, original, &meta, fields).map(|tags| (facts(&meta, arrival), tags))
         });
         match scanned {
             Ok(kept) => {
@@ -305,7 +305,7 @@ fn judge_written(
     written.clear();
     written.extend_from_slice(record);
     written.resize(record.len() + PADDING, 0);
-    let judged = scanner.scan_fields(written, record.len(), record, |_, fields| judge(rules, services, line, meta, &fields));
+    let judged = scanner.scan_fields(written, record.len(), record, |_, fields| judge(rules, services, line, meta, fields));
     judged.unwrap_or(Some(0))
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::harness::{Start, TestDaemon, logboom, run, temp_dir};
@@ -22,7 +23,15 @@ fn a_second_process_on_the_directory_is_told_who_holds_it() {
     let first = TestDaemon::start(dir.path(), &["--shards", "1"]);
     let said = refused(&mut Start::in_dir(dir.path()).args(&["--shards", "1"]).command());
     assert!(said.contains(&first.pid().to_string()), "{said}");
+    let check = |data_dir: &Path| {
+        Command::new(logboom()).args(["check", "--listen", "127.0.0.1:0", "--http", "off", "--data-dir"]).arg(data_dir).output().unwrap()
+    };
+    let checked = check(dir.path());
+    assert_eq!((checked.status.code(), String::from_utf8_lossy(&checked.stderr).into_owned()), (Some(1), said), "check says the same");
     first.stop();
+    assert_eq!(check(dir.path()).status.code(), Some(0));
+    assert_eq!(check(&dir.path().join("new/data")).status.code(), Some(0));
+    assert!(!dir.path().join("new").exists(), "check leaves nothing behind");
 }
 
 #[test]

@@ -44,6 +44,18 @@ impl Held {
         self.daemon.wait_for("sessions settle", |daemon| daemon.stats()["connections"]["relp_settling"] == sessions);
     }
 
+    /// A session that has `answered`, then has `unanswered` written while syncs are held, and is reset. They are still held.
+    fn reset_after(&self, answered: &[String], unanswered: &[String]) {
+        let mut client = Client::open(&self.daemon);
+        client.send(answered);
+        client.answered_since(1);
+        self.hold();
+        client.send(unanswered);
+        self.written(answered.len() + unanswered.len());
+        client.reset();
+        self.settling(1);
+    }
+
     /// How often each message stands there, after a clean stop; how many resends were suppressed.
     fn stop(self) -> (BTreeMap<String, usize>, u64) {
         let stats = self.daemon.stats();
@@ -70,14 +82,7 @@ fn a_client_whose_connection_was_reset_sends_again_and_leaves_no_duplicates() {
     let dir = temp_dir();
     let held = Held::start(dir.path());
     let all = messages("a", 0..130);
-    let mut client = Client::open(&held.daemon);
-    client.send(&all[..10]);
-    client.answered_since(1);
-    held.hold();
-    client.send(&all[10..100]);
-    held.written(100);
-    client.reset();
-    held.settling(1);
+    held.reset_after(&all[..10], &all[10..100]);
 
     // The answer to its next `open` waits until what it will send again is safe.
     let mut client = Client::connect(&held.daemon);
@@ -110,14 +115,7 @@ fn a_client_that_is_reset_twice_while_it_sends_again_leaves_no_duplicates() {
     let dir = temp_dir();
     let held = Held::start(dir.path());
     let all = messages("a", 0..110);
-    let mut client = Client::open(&held.daemon);
-    client.send(&all[..10]);
-    client.answered_since(1);
-    held.hold();
-    client.send(&all[10..100]);
-    held.written(100);
-    client.reset();
-    held.settling(1);
+    held.reset_after(&all[..10], &all[10..100]);
     held.release();
     for sent_again in [&all[10..40], &all[40..60]] {
         let mut client = Client::open(&held.daemon);

@@ -40,6 +40,22 @@ fn any_filter_no_exclusion_and_the_ledger_is_balanced() {
     assert_eq!(stored.len(), 4);
 }
 
+/// simd-json refuses numbers beyond a double and lone surrogates, which are legal: rules must see their members all the same, and so must the counters.
+#[test]
+fn legal_lines_that_the_fast_parser_refuses_are_judged_and_counted_like_others() {
+    let dir = temp_dir();
+    let daemon = TestDaemon::start(dir.path(), &["--shards", "1", "--filter", "level=ERROR", "--exclude", "a.b=secret"]);
+    let kept = [r#"{"level":"ERROR","n":1e999}"#, r#"{"text":"\ud800","severity":3}"#];
+    let left_out = [r#"{"level":"INFO","n":1e999}"#, r#"{"level":"ERROR","n":1e999,"a":{"b":"secret"}}"#];
+    daemon.send((kept.join("\n") + "\n" + &left_out.join("\n") + "\n").as_bytes());
+    daemon.wait_for("all are taken", |daemon| daemon.stats()["ledger"]["received"] == 4);
+    let stats = daemon.stats();
+    daemon.stop();
+    assert_eq!((&stats["ledger"]["written"], &stats["ledger"]["filtered"]), (&2.into(), &2.into()));
+    assert_eq!(stats["levels"]["ERROR"], 2, "{}", stats["levels"]);
+    assert_eq!(lines(dir.path(), "logs"), kept.map(|line| line.as_bytes().to_vec()));
+}
+
 #[test]
 fn tags_go_into_records_and_no_other_byte_changes() {
     let dir = temp_dir();

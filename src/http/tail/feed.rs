@@ -88,10 +88,11 @@ struct Missed {
 /// Appends the event that tells `line`. A carriage return, which may stand between two members, would end it for the listener, and means what a space does.
 fn push_event(events: &mut Vec<u8>, line: &[u8]) {
     events.extend_from_slice(b"event: line\ndata: ");
-    let start = events.len();
+    let mut from = events.len();
     events.extend_from_slice(line);
-    while let Some(at) = memchr::memchr(b'\r', &events[start..]) {
-        events[start + at] = b' ';
+    while let Some(at) = memchr::memchr(b'\r', &events[from..]) {
+        from += at;
+        events[from] = b' ';
     }
     events.extend_from_slice(END);
 }
@@ -190,6 +191,7 @@ impl Feed {
         let mut missed = Missed { lines, unread_bytes: 0 };
         while let Some(chunk) = self.cursor.next()? {
             self.matcher.each_match(chunk.lines, |_| missed.lines += 1);
+            self.matcher.forget();
             if HTTP_TAIL_CATCH_UP_MAX < begun.elapsed() {
                 missed.unread_bytes = self.cursor.backlog()?.bytes;
                 self.cursor = Cursor::new(self.store.clone(), self.stream, Reach::Written, &Start::End)?;

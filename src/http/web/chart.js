@@ -1,7 +1,7 @@
 // Lines or stacked areas over time on a canvas: sharp at any pixel ratio, gaps where there was nothing, read by pointer or arrow keys.
 import { el, say } from "./dom.js";
 import { clock, tick, ticks } from "./format.js";
-import { colour, onTheme } from "./theme.js";
+import { colour, redrawn } from "./theme.js";
 
 const PAD = { top: 8, right: 8, bottom: 20, left: 58 };
 const HEIGHT = 150;
@@ -21,14 +21,7 @@ export class TimeChart {
     this.canvas.addEventListener("pointerleave", () => this.read(null));
     this.canvas.addEventListener("blur", () => this.read(null));
     this.canvas.addEventListener("keydown", (event) => this.key(event));
-    this.resizes = new ResizeObserver(() => this.draw());
-    this.resizes.observe(this.canvas);
-    this.offTheme = onTheme(() => this.draw());
-  }
-
-  close() {
-    this.resizes.disconnect();
-    this.offTheme();
+    this.close = redrawn(this.canvas, () => this.draw());
   }
 
   /// Shows what of `samples` lies between two times.
@@ -74,12 +67,7 @@ export class TimeChart {
     const width = this.canvas.clientWidth;
     if (width === 0) return;
     this.width = width;
-    const ratio = devicePixelRatio || 1;
-    const [w, h] = [Math.round(width * ratio), Math.round(HEIGHT * ratio)];
-    if (this.canvas.width !== w || this.canvas.height !== h) Object.assign(this.canvas, { width: w, height: h });
-    const context = this.canvas.getContext("2d");
-    context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.clearRect(0, 0, width, HEIGHT);
+    const context = cleared(this.canvas, width, HEIGHT);
     const x = (when) => PAD.left + ((when - this.from) / (this.to - this.from)) * (width - PAD.left - PAD.right);
     const scale = this.scale();
     const y = (value) => HEIGHT - PAD.bottom - scale.place(value) * (HEIGHT - PAD.top - PAD.bottom);
@@ -92,7 +80,7 @@ export class TimeChart {
     else this.lines(context, x, y);
     context.restore();
     if (this.at !== null && this.samples[this.at]) this.marker(context, x(this.samples[this.at][0]), y);
-    if (!this.samples.some((sample) => this.series.some((one) => one.value(sample) !== null))) {
+    if (this.to > 1 && !this.samples.some((sample) => this.series.some((one) => one.value(sample) !== null))) {
       context.fillStyle = colour("--dim");
       context.textAlign = "center";
       context.fillText("no data in this time", PAD.left + (width - PAD.left - PAD.right) / 2, HEIGHT / 2 - 6);
@@ -136,6 +124,7 @@ export class TimeChart {
       stroke(context, [[PAD.left, at], [this.width - PAD.right, at]]);
       context.fillText(this.format(mark).replace(/\.0+(?= )/, ""), PAD.left - 8, at);
     }
+    if (this.to <= 1) return;
     context.textAlign = "center";
     const [step, times] = ticks(this.from, this.to, Math.max(2, Math.floor(this.width / 110)));
     for (const when of times) {
@@ -207,6 +196,17 @@ function dot(context, [x, y]) {
   context.beginPath();
   context.arc(x, y, 2.5, 0, 2 * Math.PI);
   context.fill();
+}
+
+/// The context of `canvas` with nothing drawn, sharp at any pixel ratio.
+export function cleared(canvas, width, height) {
+  const ratio = devicePixelRatio || 1;
+  const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
+  if (canvas.width !== w || canvas.height !== h) Object.assign(canvas, { width: w, height: h });
+  const context = canvas.getContext("2d");
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  context.clearRect(0, 0, width, height);
+  return context;
 }
 
 /// A spot of a colour, for legends.

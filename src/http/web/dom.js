@@ -40,8 +40,8 @@ export class Table {
     this.columns = columns;
     this.body = el("tbody");
     const head = columns.map((column) => el("th", { scope: "col", class: column.num ? "num" : null }, column.title));
-    this.table = el("table", {}, caption && el("caption", { class: "visually-hidden" }, caption), el("thead", {}, el("tr", {}, head)), this.body);
-    this.none = el("p", { class: "dim" }, empty);
+    this.table = el("table", { hidden: true }, caption && el("caption", { class: "visually-hidden" }, caption), el("thead", {}, el("tr", {}, head)), this.body);
+    this.none = el("p", { class: "dim", hidden: true }, empty);
     this.root = el("div", { class: "scroll" }, this.table, this.none);
   }
 

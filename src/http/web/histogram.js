@@ -1,8 +1,8 @@
 // Matches over time as bars, by level where that is known. Drag over some of them to zoom in.
 import { el, fill, say } from "./dom.js";
 import { count, date, clock, clockMs, short, tick, ticks } from "./format.js";
-import { colour, onTheme } from "./theme.js";
-import { swatch } from "./chart.js";
+import { colour, redrawn } from "./theme.js";
+import { cleared, swatch } from "./chart.js";
 
 const PAD = { top: 6, right: 4, bottom: 20, left: 46 };
 const HEIGHT = 110;
@@ -28,14 +28,7 @@ export class Histogram {
     on("pointercancel", () => { this.drag = null; this.draw(); });
     on("pointerleave", () => { if (!this.drag) this.read(null); });
     on("keydown", (event) => this.key(event));
-    this.resizes = new ResizeObserver(() => this.draw());
-    this.resizes.observe(this.canvas);
-    this.offTheme = onTheme(() => this.draw());
-  }
-
-  close() {
-    this.resizes.disconnect();
-    this.offTheme();
+    this.close = redrawn(this.canvas, () => this.draw());
   }
 
   /// How many bars there is room for.
@@ -130,12 +123,7 @@ export class Histogram {
     this.root.removeAttribute("aria-busy");
     const width = this.canvas.clientWidth;
     if (width === 0) return;
-    const ratio = devicePixelRatio || 1;
-    const [w, h] = [Math.round(width * ratio), Math.round(HEIGHT * ratio)];
-    if (this.canvas.width !== w || this.canvas.height !== h) Object.assign(this.canvas, { width: w, height: h });
-    const context = this.canvas.getContext("2d");
-    context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.clearRect(0, 0, width, HEIGHT);
+    const context = cleared(this.canvas, width, HEIGHT);
     context.font = `11px ${getComputedStyle(document.body).fontFamily}`;
     context.textBaseline = "middle";
     const most = Math.max(1, ...this.bars.map((bar) => bar.lines));

@@ -39,7 +39,7 @@ function ledger() {
   const terms = ["received", "written", "filtered", "rejected"].map((name) => ({ name, value: el("b", {}, "–") }));
   const signs = ["", "=", "+", "+"];
   const sum = terms.map(({ name, value }, n) => [signs[n] && el("span", { class: "sign", "aria-hidden": "true" }, signs[n]), el("div", { class: "term" }, value, el("span", {}, name))]);
-  const state = el("span", { class: "badge", data: { kind: "good" } }, "balanced");
+  const state = el("span", { class: "badge", hidden: true });
   const reasons = new Table([
     { title: "Rejected because", cell: ([name]) => words(name) },
     { title: "Lines", num: true, cell: ([, lines]) => count(lines) },
@@ -54,6 +54,7 @@ function ledger() {
       const isBalanced = values[0] === values[1] + values[2] + values[3];
       say(state, isBalanced ? "balanced" : "does not add up");
       state.dataset.kind = isBalanced ? "good" : "bad";
+      state.hidden = false;
       reasons.update(Object.entries(ledger.rejected).filter(([name, lines]) => name !== "total" && lines > 0));
     },
   };

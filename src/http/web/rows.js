@@ -1,7 +1,7 @@
 // The list of lines: a table whose rows open, walked with arrow keys.
 import { el } from "./dom.js";
 import { clockMs, date } from "./format.js";
-import { parseExactly } from "./api.js";
+import { Literal, parseExactly } from "./api.js";
 import { fieldView } from "./fields.js";
 
 const TIME_KEYS = ["timestamp", "@timestamp", "ts", "time"];
@@ -9,20 +9,29 @@ const LEVEL_KEYS = ["level", "severity", "lvl", "log.level"];
 const SERVICE_KEYS = ["service", "service.name", "app", "logger"];
 const LEVELS = { t: "TRACE", v: "TRACE", d: "DEBUG", i: "INFO", n: "INFO", w: "WARN", e: "ERROR", f: "FATAL", c: "FATAL", a: "FATAL", p: "FATAL" };
 
-/// A row of the API's JSON, or a stored line as it is, for which time, level and service are guessed as the daemon would.
+const UNREAD = { time: null, when: NaN, level: "UNKNOWN", service: null, record: null };
+
+/// A row of the API's JSON.
 export function readRow(text) {
   const marker = "\"record\":";
-  let parsed = null;
-  try { parsed = parseExactly(text); } catch { return { time: null, when: NaN, level: "UNKNOWN", service: null, record: null, raw: text }; }
-  if (parsed?.record !== undefined && parsed.time !== undefined && Object.keys(parsed).length === 4) {
-    const raw = text.slice(text.indexOf(marker) + marker.length, -1);
-    return { ...parsed, when: Date.parse(parsed.time), raw };
-  }
-  const first = (keys) => keys.map((key) => parsed?.[key]).find((value) => value !== undefined);
+  try {
+    const row = parseExactly(text);
+    return { ...row, when: Date.parse(row.time), raw: text.slice(text.indexOf(marker) + marker.length, -1) };
+  } catch { return { ...UNREAD, raw: text }; }
+}
+
+/// A stored line as it is, of which time, level and service are guessed as the daemon would. It is anybody's: any member may be anything.
+export function readLine(text) {
+  let record = null;
+  try { record = parseExactly(text); } catch { return { ...UNREAD, raw: text }; }
+  const first = (keys) => keys.map((key) => record?.[key]).find((value) => typeof value === "string" || typeof value === "number" || value instanceof Literal);
   const time = first(TIME_KEYS);
-  const level = String(first(LEVEL_KEYS) ?? "");
-  const when = typeof time === "number" ? time * (time < 1e11 ? 1e3 : time < 1e14 ? 1 : 1e-3) : Date.parse(time);
-  return { time: Number.isFinite(when) ? new Date(when).toISOString() : null, when, level: LEVELS[level[0]?.toLowerCase()] ?? "UNKNOWN", service: first(SERVICE_KEYS) ?? null, record: parsed, raw: text };
+  const epoch = Number(time);
+  const when = typeof time === "string" ? Date.parse(time) : epoch * (epoch < 1e11 ? 1e3 : epoch < 1e14 ? 1 : epoch < 1e17 ? 1e-3 : 1e-6);
+  const date = new Date(when);
+  const isDated = Number.isFinite(date.getTime());
+  const level = LEVELS[String(first(LEVEL_KEYS) ?? "")[0]?.toLowerCase()] ?? "UNKNOWN";
+  return { time: isDated ? date.toISOString() : null, when: date.getTime(), level, service: first(SERVICE_KEYS) ?? null, record, raw: text };
 }
 
 function message(row) {

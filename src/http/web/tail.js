@@ -1,6 +1,6 @@
 // Lines that match from now on. They are shown a few times a second, and only as many as anybody could read.
 import { url } from "./api.js";
-import { readRow } from "./rows.js";
+import { readLine } from "./rows.js";
 
 const SHOW_MS = 250;
 const BURST_MAX = 200;
@@ -38,7 +38,7 @@ export class Tail {
 
   flush() {
     if (this.waiting.length === 0) return;
-    this.on.rows(this.waiting.splice(0).map(readRow));
+    this.on.rows(this.waiting.splice(0).map(readLine));
     this.on.missed(this.missed, this.unread);
   }
 

@@ -15,9 +15,20 @@ function apply() {
 }
 
 /// Calls `listener` when colours have changed.
-export function onTheme(listener) {
+function onTheme(listener) {
   listeners.add(listener);
   return () => listeners.delete(listener);
+}
+
+/// Has `canvas` drawn again whenever its size or the colours change, until what is returned is called.
+export function redrawn(canvas, draw) {
+  const resizes = new ResizeObserver(draw);
+  resizes.observe(canvas);
+  const offTheme = onTheme(draw);
+  return () => {
+    resizes.disconnect();
+    offTheme();
+  };
 }
 
 /// The value of a CSS variable, for canvases.

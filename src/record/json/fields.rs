@@ -7,21 +7,14 @@ use simd_json::{Node, StaticNode};
 use super::{level, nodes};
 use crate::record::{Fields, KnownKey, Level, known_key};
 
-/// A line's tape. Empty where simd-json refused a line that is legal: its fields can't be looked at.
+/// A line's tape.
 #[derive(Debug, Clone, Copy)]
-pub struct JsonFields<'a>(pub(super) &'a [Node<'a>]);
+pub(super) struct JsonFields<'a>(pub(super) &'a [Node<'a>]);
 
 impl Fields for JsonFields<'_> {
     /// The member `name`, else by the path that its dots make. Numbers and words are handed out as text, arrays element by element.
     fn visit(&self, name: &str, found: &mut dyn FnMut(&str)) {
-        let known = match name {
-            "level" => Some(KnownKey::Level),
-            "service" => Some(KnownKey::Service),
-            "message" => Some(KnownKey::Message),
-            "timestamp" => Some(KnownKey::Time),
-            _ => None,
-        };
-        match known {
+        match KnownKey::of_field(name) {
             Some(known) => {
                 for (key, value) in members(self.0) {
                     if known_key(key) == Some(known) {

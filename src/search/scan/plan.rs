@@ -42,7 +42,8 @@ pub(super) fn plan(search: &Search<'_>, counting: Option<Option<By>>) -> Result<
     };
     std::thread::scope(|scope| {
         for _ in 1..search.threads(search.sources.len()) {
-            scope.spawn(work);
+            // Without another thread this one does it all.
+            let _ = std::thread::Builder::new().spawn_scoped(scope, work);
         }
         work();
     });

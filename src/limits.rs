@@ -267,6 +267,9 @@ pub const SEARCH_BLOCK_BYTES: usize = 40;
 pub const SEARCH_LINE_BYTES: usize = 16;
 /// Blocks that one search may have to read: half a terabyte of raw lines in blocks of usual size.
 pub const SEARCH_BLOCKS_MAX: usize = MIB;
+/// Sealed files that wait for their archives, or look so, and that a search holds open: what most daemons have permits for, and a fourth of the descriptors that
+/// a shell allows.
+pub const SEARCH_HELD_FILES_MAX: usize = 256;
 /// Matching lines that wait for their turn in the order of time. Beyond, the first of them are shown before it is sure that none comes before them: blocks
 /// that overlap are written at the same time, so this is a second of traffic and more.
 pub const SEARCH_WAITING_BYTES_MAX: usize = 64 * MIB;

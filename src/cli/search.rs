@@ -6,7 +6,6 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, ValueEnum};
 
@@ -14,7 +13,7 @@ use self::show::{Format, Show};
 use super::{Failure, Outcome};
 use crate::host::cores;
 use crate::limits::{SEARCH_BLOCKS_MAX, SEARCH_WAITING_BYTES_MAX};
-use crate::search::count::{By, MINUTE_US};
+use crate::search::count::By;
 use crate::search::{self, Order, Request, Stats, query, when};
 use crate::store::disk::Disk;
 use crate::store::name::Stream;
@@ -48,9 +47,9 @@ pub struct SearchArgs {
     /// Say how many lines match instead of showing them
     #[arg(long)]
     count: bool,
-    /// Say how many lines match by this
-    #[arg(long, value_name = "WHAT")]
-    by: Option<Group>,
+    /// Say how many lines match by this: level, minute, a span such as 10s, or any field, such as service, tag or user.id
+    #[arg(long, value_name = "WHAT", value_parser = by)]
+    by: Option<(String, By)>,
     /// How lines are shown [default: table on a terminal, else raw]
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
@@ -67,13 +66,9 @@ Query: timeout \"connection refused\" -debug level>=warn (service:auth OR tag:pa
 
 Exit codes: 0 something was found, 1 nothing was, 2 an error";
 
-/// `--by`.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Group {
-    Level,
-    Service,
-    Tag,
-    Minute,
+/// `--by`, and how it was written.
+fn by(text: &str) -> Result<(String, By), String> {
+    By::parse(text).map(|by| (text.to_owned(), by))
 }
 
 /// `--stream`.
@@ -88,26 +83,6 @@ impl Words {
         match self {
             Self::Logs => Stream::Logs,
             Self::Rejected => Stream::Rejected,
-        }
-    }
-}
-
-impl Group {
-    fn by(self) -> By {
-        match self {
-            Self::Level => By::Level,
-            Self::Service => By::Service,
-            Self::Tag => By::Tag,
-            Self::Minute => By::Time(MINUTE_US),
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Level => "level",
-            Self::Service => "service",
-            Self::Tag => "tag",
-            Self::Minute => "minute",
         }
     }
 }
@@ -131,10 +106,10 @@ pub fn search(args: &SearchArgs) -> Result<Outcome, Failure> {
     let format = args.format.unwrap_or(if io::stdout().is_terminal() { Format::Table } else { Format::Raw });
     let mut show = Show::new(format, io::stdout().is_terminal());
     let (found, stats) = if args.count || args.by.is_some() {
-        let (counts, stats) = search::count(&request, args.by.map(Group::by)).map_err(failed)?;
-        let shown = match args.by {
+        let (counts, stats) = search::count(&request, args.by.as_ref().map(|(_, by)| by)).map_err(failed)?;
+        let shown = match &args.by {
             None => writeln!(io::stdout(), "{}", counts.total),
-            Some(by) => show.counts(by.name(), &counts.groups(usize::MAX)),
+            Some((name, _)) => show.counts(name, &counts.groups(usize::MAX)),
         };
         shown.or_else(closed)?;
         (counts.total, stats)
@@ -180,7 +155,7 @@ fn failed(error: search::SearchError) -> Failure {
 }
 
 fn range(args: &SearchArgs) -> Result<TimeRange, Failure> {
-    let now_us = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64);
+    let now_us = when::now_us();
     let time = |flag: &str, text: &Option<String>, default| match text {
         None => Ok(default),
         Some(text) => when::parse(text, now_us).map_err(|expected| Failure::Search(format!("--{flag}: {text:?}: {expected}"))),

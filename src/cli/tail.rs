@@ -6,7 +6,7 @@
 use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use clap::Args;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -20,7 +20,7 @@ use crate::limits::{HTTP_TAIL_HEARTBEAT, TAIL_EVENT_BYTES_MAX};
 use crate::record::members;
 use crate::record::timestamp::TimeReader;
 use crate::search::Found;
-use crate::search::query;
+use crate::search::{query, when};
 
 /// Flags of `tail`.
 #[derive(Debug, Args)]
@@ -157,7 +157,7 @@ fn follow(mut events: BufReader<TcpStream>, show: &mut Show) -> Result<std::conv
             (is_line, is_missed) = (name == b"line", name == b"missed");
         } else if let Some(data) = line.strip_prefix(b"data: ") {
             if is_line {
-                let time_us = members::time(data, &mut times).map_or_else(now_us, |time| time.0);
+                let time_us = members::time(data, &mut times).map_or_else(when::now_us, |time| time.0);
                 show.line(&Found { line: data, time_us }).map_err(unwritable)?;
             } else if is_missed {
                 show.end().map_err(unwritable)?;
@@ -207,8 +207,4 @@ fn next_line<'a>(reader: &mut BufReader<TcpStream>, line: &'a mut Vec<u8>) -> Re
 
 fn unwritable(error: io::Error) -> Ended {
     if error.kind() == io::ErrorKind::BrokenPipe { Ended::Closed } else { Ended::Failed(Failure::Search(format!("stdout: {error}"))) }
-}
-
-fn now_us() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64)
 }

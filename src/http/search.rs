@@ -5,8 +5,8 @@
 
 mod work;
 
+use std::io;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
@@ -21,8 +21,8 @@ use self::work::{Job, Piece, What};
 use crate::limits::{HTTP_SEARCH_GROUPS_MAX, HTTP_SEARCH_LINES_DEFAULT, HTTP_SEARCH_LINES_MAX, HTTP_SEARCHES_MAX};
 use crate::metrics::Telemetry;
 use crate::record::Level;
-use crate::search::count::{By, MINUTE_US};
-use crate::search::{self, query, when};
+use crate::search::count::By;
+use crate::search::{self, SearchError, query, when};
 use crate::store::name::Stream;
 use crate::store::segment::TimeRange;
 
@@ -115,15 +115,35 @@ pub(super) enum Refusal {
     Bad { message: String, column: Option<usize> },
     /// Too many searches run.
     TooMany,
-    /// The store is not open yet.
-    NotReady,
+    /// Something is not there yet, or not enough of it. Later it may go.
+    NotNow(String),
     /// The search failed.
     Failed(String),
+}
+
+impl Refusal {
+    pub(super) fn recovering() -> Self {
+        Self::NotNow("the data directory is being recovered".to_owned())
+    }
+
+    pub(super) fn no_thread(error: io::Error) -> Self {
+        Self::NotNow(format!("cannot start a thread: {error}"))
+    }
 }
 
 impl From<query::QueryError> for Refusal {
     fn from(query::QueryError { column, message }: query::QueryError) -> Self {
         Self::Bad { message, column: Some(column) }
+    }
+}
+
+impl From<SearchError> for Refusal {
+    fn from(error: SearchError) -> Self {
+        match error {
+            // Only the caller can ask for less.
+            SearchError::Query(_) | SearchError::TooMuch => Self::Bad { message: error.to_string(), column: None },
+            SearchError::Storage(_) => Self::Failed(error.to_string()),
+        }
     }
 }
 
@@ -144,10 +164,7 @@ impl IntoResponse for Refusal {
             Self::TooMany => {
                 (StatusCode::TOO_MANY_REQUESTS, later, axum::Json(json!({ "error": "too many searches at once" }))).into_response()
             }
-            Self::NotReady => {
-                (StatusCode::SERVICE_UNAVAILABLE, later, axum::Json(json!({ "error": "the data directory is being recovered" })))
-                    .into_response()
-            }
+            Self::NotNow(message) => (StatusCode::SERVICE_UNAVAILABLE, later, axum::Json(json!({ "error": message }))).into_response(),
             Self::Failed(message) => (StatusCode::INTERNAL_SERVER_ERROR, axum::Json(json!({ "error": message }))).into_response(),
         }
     }
@@ -164,7 +181,7 @@ impl Params {
         };
         let range = TimeRange { min_us: time("since", &self.since, i64::MIN)?, max_us: time("until", &self.until, i64::MAX)? };
         let what = match (&self.by, self.count) {
-            (Some(by), _) => What::Counts(Some(match (read_by(by).map_err(bad)?, self.split) {
+            (Some(by), _) => What::Counts(Some(match (By::parse(by).map_err(|expected| bad(format!("by: {expected}")))?, self.split) {
                 (By::Time(span_us), Some(Split::Level)) => By::TimeAndLevel(span_us),
                 (_, Some(Split::Level)) => return Err(bad("split: expected by to be minute or a span of time".to_owned())),
                 (by, None) => by,
@@ -186,23 +203,6 @@ impl Params {
     }
 }
 
-/// `level`, `service`, `tag`, `minute`, or a span of time: `10s`, `1h`.
-fn read_by(text: &str) -> Result<By, String> {
-    let span = || {
-        let span = text.parse::<jiff::SignedDuration>().ok()?;
-        i64::try_from(span.as_micros()).ok().filter(|&span_us| 1_000 <= span_us)
-    };
-    match text {
-        "level" => Ok(By::Level),
-        "service" => Ok(By::Service),
-        "tag" => Ok(By::Tag),
-        "minute" => Ok(By::Time(MINUTE_US)),
-        _ => span()
-            .map(By::Time)
-            .ok_or_else(|| format!("by: {text:?}: expected level, service, tag, minute or a span of at least 1ms, such as 10s")),
-    }
-}
-
 /// When it begins, how many lines it has, and how many of each level.
 fn span_by_level((value, levels): &(String, [u64; Level::COUNT])) -> serde_json::Value {
     let named = Level::ALL.map(|level| (level.name(), levels[level as usize]));
@@ -214,20 +214,18 @@ fn span_by_level((value, levels): &(String, [u64; Level::COUNT])) -> serde_json:
 /// Answers.
 pub(super) async fn search(State(searches): State<Searches>, params: Result<Query<Params>, QueryRejection>) -> Result<Response, Refusal> {
     let Query(params) = params?;
-    let now_us = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64);
-    let job = params.job(now_us)?;
+    let job = params.job(when::now_us())?;
     search::Matcher::new(&job.expr).map_err(|message| Refusal::Bad { message, column: None })?;
-    let dir = searches.telemetry.data_dir().ok_or(Refusal::NotReady)?;
+    let dir = searches.telemetry.data_dir().ok_or_else(Refusal::recovering)?;
     let totals = &searches.telemetry.searches;
     let Ok(place) = searches.places.clone().try_acquire_owned() else {
         totals.refuse();
         return Err(Refusal::TooMany);
     };
     let (by, format, split) = (params.by, params.format, params.split);
-    let mut answer = work::start(job, dir.to_owned(), totals.begin(), place)
-        .map_err(|error| Refusal::Failed(format!("cannot start a thread: {error}")))?;
+    let mut answer = work::start(job, dir.to_owned(), totals.begin(), place).map_err(Refusal::no_thread)?;
     match answer.next().await {
-        Some(Piece::Failed(message)) => Err(Refusal::Failed(message)),
+        Some(Piece::Failed(error)) => Err(error.into()),
         Some(Piece::Counts { counts, stats, is_complete }) => {
             let groups: Vec<_> = match split {
                 None => counts
@@ -265,13 +263,12 @@ mod tests {
             Params { since: Some("yesterday".to_owned()), ..Params::default() },
             Params { limit: Some(0), ..Params::default() },
             Params { limit: Some(HTTP_SEARCH_LINES_MAX + 1), ..Params::default() },
-            Params { by: Some("colour".to_owned()), ..Params::default() },
+            Params { by: Some(String::new()), ..Params::default() },
             Params { by: Some("0s".to_owned()), ..Params::default() },
             Params { by: Some("-1h".to_owned()), ..Params::default() },
             Params { by: Some("service".to_owned()), split: Some(Split::Level), ..Params::default() },
         ] {
             assert!(matches!(params.job(0), Err(Refusal::Bad { column: None, .. })), "{params:?}");
         }
-        assert_eq!(read_by("10s"), Ok(By::Time(10_000_000)));
     }
 }

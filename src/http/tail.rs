@@ -8,15 +8,13 @@ mod feed;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_lite::stream;
 use serde::Deserialize;
-use serde_json::json;
 use tokio::sync::{Semaphore, mpsc};
 
 use self::feed::Setup;
@@ -53,16 +51,15 @@ const HEARTBEAT: &[u8] = b":\n\n";
 pub(super) async fn tail(State(tails): State<Tails>, params: Result<Query<Params>, QueryRejection>) -> Result<Response, Refusal> {
     let Query(params) = params?;
     let matcher = Matcher::new(&query::parse(&params.query)?).map_err(|message| Refusal::Bad { message, column: None })?;
-    let store = tails.telemetry.store_reader().ok_or(Refusal::NotReady)?;
+    let store = tails.telemetry.store_reader().ok_or_else(Refusal::recovering)?;
     let totals = &tails.telemetry.tails;
     let Ok(place) = tails.places.clone().try_acquire_owned() else {
         totals.refuse();
-        let error = format!("{HTTP_TAILS_MAX} listen already, which is the most");
-        return Ok((StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], Json(json!({ "error": error }))).into_response());
+        return Err(Refusal::NotNow(format!("{HTTP_TAILS_MAX} listen already, which is the most")));
     };
     let (sender, pieces) = mpsc::channel(HTTP_TAIL_PIECES_MAX);
     let setup = Setup { store, stream: params.stream.stream(), matcher, sender, totals: totals.clone() };
-    feed::start(setup, place).map_err(|error| Refusal::Failed(format!("cannot start a thread: {error}")))?;
+    feed::start(setup, place).map_err(Refusal::no_thread)?;
     let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
     Ok((headers, Body::from_stream(events(pieces))).into_response())
 }

@@ -16,16 +16,19 @@ pub enum SearchEnd {
     Time,
     /// Whoever asked went away.
     Cancelled,
+    /// Its query or range was too large to begin.
+    TooMuch,
     /// Something could not be read.
     Failed,
 }
 
 impl SearchEnd {
     /// How many there are.
-    pub const COUNT: usize = 6;
+    pub const COUNT: usize = 7;
 
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; Self::COUNT] = [Self::Complete, Self::Lines, Self::Bytes, Self::Time, Self::Cancelled, Self::Failed];
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::Complete, Self::Lines, Self::Bytes, Self::Time, Self::Cancelled, Self::TooMuch, Self::Failed];
 
     /// The name in metrics.
     pub fn name(self) -> &'static str {
@@ -35,6 +38,7 @@ impl SearchEnd {
             Self::Bytes => "bytes",
             Self::Time => "time",
             Self::Cancelled => "cancelled",
+            Self::TooMuch => "too_much",
             Self::Failed => "failed",
         }
     }

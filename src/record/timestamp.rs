@@ -50,6 +50,13 @@ impl Timestamp {
         if number.abs() < 1e11 { Some(Self((number * 1e6).round() as i64)) } else { Self::from_epoch(number as i64) }
     }
 
+    /// `2026-11-24T15:00:00.000000Z`, as [`Timestamp::write_rfc3339`] writes it.
+    pub fn to_rfc3339(self) -> String {
+        let mut text = Vec::with_capacity(RFC3339_BYTES);
+        self.write_rfc3339(&mut text);
+        String::from_utf8(text).expect("ASCII")
+    }
+
     /// Appends `2026-11-24T15:00:00.000000Z`, without allocating where `out` has room. Years are clamped to 0..=9999.
     pub fn write_rfc3339(self, out: &mut Vec<u8>) {
         const YEAR_0: i64 = -62_167_219_200 * SECOND_US;

@@ -40,29 +40,38 @@ impl Unit {
     }
 }
 
-/// Reads blocks, keeping its buffers and the file that it read last.
+/// Reads blocks, keeping its buffers and the file that it opened last.
 #[derive(Default)]
 pub(super) struct Reader {
     stored: Vec<u8>,
     raw: Vec<u8>,
-    archive: Option<(u32, DiskFile)>,
+    opened: Option<(u32, DiskFile)>,
     decoder: BlockDecoder,
 }
 
 impl Reader {
     /// The raw lines of `unit`; nothing if its file is gone.
-    pub(super) fn read(&mut self, disk: &Disk, sources: &[Source], unit: &Unit) -> Result<Option<&[u8]>, StorageError> {
+    pub(super) fn read(&mut self, disk: &Disk, dir: &Path, sources: &[Source], unit: &Unit) -> Result<Option<&[u8]>, StorageError> {
         let source = &sources[unit.source as usize];
-        match &source.kind {
-            Kind::Raw(file) => {
+        let (file, codec) = match &source.kind {
+            Kind::Held(file) => (file, None),
+            Kind::Named(_, codec) => {
+                if self.opened.as_ref().is_none_or(|(of, _)| *of != unit.source) {
+                    self.opened = source.open(disk, dir)?.map(|file| (unit.source, file));
+                }
+                let Some((_, file)) = &self.opened else { return Ok(None) };
+                (file, *codec)
+            }
+        };
+        match codec {
+            None => {
                 resize(&mut self.raw, unit.raw_len);
                 file.read_exact_at(&mut self.raw, unit.offset)?;
             }
-            Kind::Archive(_, codec) => {
-                let Some(file) = archive(&mut self.archive, disk, unit.source, &source.path)? else { return Ok(None) };
+            Some(codec) => {
                 resize(&mut self.stored, unit.len);
                 file.read_exact_at(&mut self.stored, unit.offset)?;
-                let decoded = self.decoder.decode(*codec, &self.stored, unit.raw_len as usize, &mut self.raw);
+                let decoded = self.decoder.decode(codec, &self.stored, unit.raw_len as usize, &mut self.raw);
                 decoded.map_err(|error| StorageError::damaged(&source.path, format!("{error}, at byte {}", unit.offset)))?;
             }
         }
@@ -82,16 +91,4 @@ fn resize(buffer: &mut Vec<u8>, len: u32) {
     buffer.clear();
     buffer.reserve_exact(len as usize);
     buffer.resize(len as usize, 0);
-}
-
-/// The archive of a source, open; nothing if it is gone.
-fn archive<'a>(kept: &'a mut Option<(u32, DiskFile)>, disk: &Disk, source: u32, path: &Path) -> Result<Option<&'a DiskFile>, StorageError> {
-    if kept.as_ref().is_none_or(|(of, _)| *of != source) {
-        *kept = match disk.open(path) {
-            Ok(file) => Some((source, file)),
-            Err(error) if error.is_not_found() => None,
-            Err(error) => return Err(error),
-        };
-    }
-    Ok(kept.as_ref().map(|(_, file)| file))
 }

@@ -3,28 +3,44 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::matcher;
+use super::query::Field;
 use crate::limits::{SEARCH_GROUP_NAME_BYTES_MAX, SEARCH_GROUPS_MAX};
 use crate::record::timestamp::TimeReader;
 use crate::record::{Level, Timestamp, members};
 use crate::store::segment::{BlockStats, TimeRange};
 
 /// By what lines are counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum By {
     /// The level.
     Level,
-    /// The service.
-    Service,
-    /// Each tag: a line with two is counted by both.
-    Tag,
+    /// The value of a field. Of an array each element: a line with two tags is counted by both.
+    Field(Field),
     /// Spans of so many microseconds, from 1970 UTC on.
     Time(i64),
     /// The same, and by level within each.
     TimeAndLevel(i64),
 }
 
-/// A minute.
-pub const MINUTE_US: i64 = 60_000_000;
+const MINUTE_US: i64 = 60_000_000;
+/// The shortest span of time.
+const SPAN_US_MIN: i64 = 1_000;
+
+impl By {
+    /// Reads `level`, `minute`, a span of time such as `10s` or `1h`, or the name of any field, as queries have it. An error says what is allowed.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match (text, text.parse::<jiff::SignedDuration>()) {
+            ("", _) => Err("expected level, service, tag, minute, a span of time such as 10s, or the name of a field".to_owned()),
+            ("level", _) => Ok(Self::Level),
+            ("minute", _) => Ok(Self::Time(MINUTE_US)),
+            (_, Ok(span)) => match i64::try_from(span.as_micros()) {
+                Ok(span_us) if SPAN_US_MIN <= span_us => Ok(Self::Time(span_us)),
+                _ => Err(format!("{text:?}: expected a span of at least 1ms, such as 10s")),
+            },
+            (name, Err(_)) => Ok(Self::Field(Field::of(name))),
+        }
+    }
+}
 
 /// What lines have in common that are counted together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,7 +51,7 @@ enum Group {
     Time(i64),
     /// The same, and a level.
     TimeAndLevel(i64, u8),
-    /// Without a service or tag.
+    /// Without a value of the field.
     None,
     /// Beyond the most groups that are kept apart.
     Other,
@@ -73,36 +89,36 @@ impl Counts {
                 times.entry(*begin_us).or_default()[usize::from(*level)] += lines;
             }
         }
-        times.into_iter().take(max).map(|(begin_us, levels)| (rfc3339(begin_us), levels)).collect()
+        times.into_iter().take(max).map(|(begin_us, levels)| (Timestamp(begin_us).to_rfc3339(), levels)).collect()
     }
 
     /// Counts a line.
-    pub(super) fn add(&mut self, by: Option<By>, line: &[u8], time_us: i64, times: &mut TimeReader) {
+    pub(super) fn add(&mut self, by: Option<&By>, line: &[u8], time_us: i64, times: &mut TimeReader) {
         self.total += 1;
         match by {
             None => {}
             Some(By::Level) => self.add_to(Group::Level(members::facts(line, times).level as u8), 1),
-            Some(By::Time(span_us)) => self.add_to(Group::Time(begin(time_us, span_us)), 1),
-            Some(By::TimeAndLevel(span_us)) => {
+            Some(&By::Time(span_us)) => self.add_to(Group::Time(begin(time_us, span_us)), 1),
+            Some(&By::TimeAndLevel(span_us)) => {
                 let level = members::facts(line, times).level;
                 self.add_to(Group::TimeAndLevel(begin(time_us, span_us), level as u8), 1);
             }
-            Some(By::Service) => {
+            Some(By::Field(Field::Service)) => {
                 let service = members::facts(line, times).service;
                 self.add_to(service.map_or(Group::None, |service| Group::Text(service.into_owned())), 1);
             }
-            Some(By::Tag) => {
-                let tags = matcher::tags(line);
-                if tags.is_empty() {
+            Some(By::Field(field)) => {
+                let values = matcher::values(line, field);
+                if values.is_empty() {
                     self.add_to(Group::None, 1);
                 }
-                tags.into_iter().for_each(|tag| self.add_to(Group::Text(tag.into_owned()), 1));
+                values.into_iter().for_each(|value| self.add_to(Group::Text(value.into_owned()), 1));
             }
         }
     }
 
     /// Counts all lines of a block, if its table tells enough; returns whether it does.
-    pub(super) fn add_block(&mut self, by: Option<By>, stats: &BlockStats, time: TimeRange) -> bool {
+    pub(super) fn add_block(&mut self, by: Option<&By>, stats: &BlockStats, time: TimeRange) -> bool {
         match by {
             None => {}
             Some(By::Level) => {
@@ -113,10 +129,10 @@ impl Counts {
                     }
                 }
             }
-            Some(By::Time(span_us)) if begin(time.min_us, span_us) == begin(time.max_us, span_us) => {
+            Some(&By::Time(span_us)) if begin(time.min_us, span_us) == begin(time.max_us, span_us) => {
                 self.add_to(Group::Time(begin(time.min_us, span_us)), stats.lines);
             }
-            Some(By::TimeAndLevel(span_us)) if begin(time.min_us, span_us) == begin(time.max_us, span_us) => {
+            Some(&By::TimeAndLevel(span_us)) if begin(time.min_us, span_us) == begin(time.max_us, span_us) => {
                 for level in Level::ALL {
                     let lines = stats.levels[level as usize];
                     if lines > 0 {
@@ -124,7 +140,7 @@ impl Counts {
                     }
                 }
             }
-            Some(By::Time(_) | By::TimeAndLevel(_) | By::Service | By::Tag) => return false,
+            Some(By::Time(_) | By::TimeAndLevel(_) | By::Field(_)) => return false,
         }
         self.total += stats.lines;
         true
@@ -151,8 +167,10 @@ impl Group {
         match self {
             Self::Level(level) => Level::ALL[usize::from(*level)].name().to_owned(),
             Self::Text(text) => String::from_utf8_lossy(text).into_owned(),
-            Self::Time(begin_us) => rfc3339(*begin_us),
-            Self::TimeAndLevel(begin_us, level) => format!("{} {}", rfc3339(*begin_us), Level::ALL[usize::from(*level)].name()),
+            Self::Time(begin_us) => Timestamp(*begin_us).to_rfc3339(),
+            Self::TimeAndLevel(begin_us, level) => {
+                format!("{} {}", Timestamp(*begin_us).to_rfc3339(), Level::ALL[usize::from(*level)].name())
+            }
             Self::None => "(none)".to_owned(),
             Self::Other => "(other)".to_owned(),
         }
@@ -162,10 +180,4 @@ impl Group {
 /// When the span begins that holds `time_us`.
 fn begin(time_us: i64, span_us: i64) -> i64 {
     time_us.saturating_sub(time_us.rem_euclid(span_us))
-}
-
-fn rfc3339(time_us: i64) -> String {
-    let mut text = Vec::new();
-    Timestamp(time_us).write_rfc3339(&mut text);
-    String::from_utf8_lossy(&text).into_owned()
 }

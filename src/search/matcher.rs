@@ -169,9 +169,7 @@ fn compile(expr: &Expr) -> Result<Condition, String> {
             };
             match field {
                 Field::Service => Condition::Service(test),
-                Field::Tag => Condition::Field(vec!["tags".to_owned(), "tag".to_owned()], test),
-                Field::Message => Condition::Field(vec!["message".to_owned(), "msg".to_owned()], test),
-                Field::Named(name) => Condition::Field(vec![name.clone()], test),
+                field => Condition::Field(field.keys().map(str::to_owned).collect(), test),
             }
         }
     })
@@ -205,7 +203,7 @@ impl Condition {
             Self::Regex(regex) => regex.is_match(line.text) || line.made_of().is_some_and(|text| regex.is_match(text)),
             Self::Levels(set) => set.contains(line.facts(times).level),
             Self::Service(test) => line.facts(times).service.as_ref().is_some_and(|service| test.string(service)),
-            Self::Field(names, test) => names.iter().any(|name| member(line.stored, name.as_bytes(), test)),
+            Self::Field(keys, test) => keys.iter().any(|key| any_value(line.stored, key.as_bytes(), &mut |value| test.value(value))),
         }
     }
 }
@@ -221,15 +219,34 @@ impl<'a> Line<'a> {
 }
 
 /// Whether a value named `name` in `object` passes: the key is the whole name, or its beginning up to a dot, and leads into an object.
-fn member(object: &[u8], name: &[u8], test: &ValueTest) -> bool {
+fn any_value<'a>(object: &'a [u8], name: &[u8], passes: &mut impl FnMut(Value<'a>) -> bool) -> bool {
     members::members(object).any(|(key, value)| {
         let key = members::decoded(key);
         match (name.strip_prefix(&key[..]), value) {
-            (Some([]), value) => test.value(value),
-            (Some([b'.', rest @ ..]), Value::Object(inner)) => member(inner, rest, test),
+            (Some([]), value) => passes(value),
+            (Some([b'.', rest @ ..]), Value::Object(inner)) => any_value(inner, rest, passes),
             _ => false,
         }
     })
+}
+
+/// The values of `field` in `line`, other than the service, as text: of an array each element.
+pub(super) fn values<'a>(line: &'a [u8], field: &Field) -> Vec<Cow<'a, [u8]>> {
+    let mut values = Vec::new();
+    let text = |value| match value {
+        Value::String(escaped) => members::decoded(escaped),
+        Value::Bare(text) | Value::Array(text) | Value::Object(text) => Cow::Borrowed(text),
+    };
+    for key in field.keys() {
+        any_value(line, key.as_bytes(), &mut |value| {
+            match value {
+                Value::Array(array) => values.extend(members::elements(array).map(text)),
+                value => values.push(text(value)),
+            }
+            false
+        });
+    }
+    values
 }
 
 impl ValueTest {
@@ -259,25 +276,6 @@ impl ValueTest {
             }
         }
     }
-}
-
-/// The tags of `line`: the strings of `tags`, or `tag`.
-pub(super) fn tags(line: &[u8]) -> Vec<Cow<'_, [u8]>> {
-    let mut tags = Vec::new();
-    for (key, value) in members::members(line) {
-        if !matches!(key, b"tags" | b"tag") {
-            continue;
-        }
-        match value {
-            Value::String(escaped) => tags.push(members::decoded(escaped)),
-            Value::Array(array) => tags.extend(members::elements(array).filter_map(|element| match element {
-                Value::String(escaped) => Some(members::decoded(escaped)),
-                _ => None,
-            })),
-            Value::Object(_) | Value::Bare(_) => {}
-        }
-    }
-    tags
 }
 
 #[cfg(test)]

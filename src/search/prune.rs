@@ -140,13 +140,14 @@ fn all(mut verdicts: impl Iterator<Item = Verdict>, strong: Verdict, weak: Verdi
 mod tests {
     use super::*;
     use crate::search::query;
+    use crate::store::filter::FilterBuilder;
 
     #[test]
     fn table() {
         let text = b"{\"level\":\"warn\",\"service\":\"auth\",\"message\":\"connection refused by 10.0.0.1\"}\n";
         let stats = BlockStats { raw_len: 1, lines: 3, time: None, levels: [0, 0, 0, 3, 0, 0, 0] };
         let mixed = BlockStats { levels: [0, 0, 1, 2, 0, 0, 0], ..stats.clone() };
-        let filter = Filter::build(text, 100_000).unwrap();
+        let filter = FilterBuilder::default().build(text, 100_000).unwrap();
         let (min_us, max_us) = (100, 200);
         let everything = TimeRange { min_us: i64::MIN, max_us: i64::MAX };
         let verdict = |query: &str, range, stats: &BlockStats, filter| {

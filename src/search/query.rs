@@ -79,6 +79,29 @@ pub enum Field {
     Named(String),
 }
 
+impl Field {
+    /// The field that is called `name` in a query.
+    pub fn of(name: &str) -> Self {
+        match name {
+            "service" => Self::Service,
+            "tag" | "tags" => Self::Tag,
+            "message" => Self::Message,
+            _ => Self::Named(name.to_owned()),
+        }
+    }
+
+    /// The keys under which its values stand. Those of a service are [`crate::record`]'s.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        let (first, second) = match self {
+            Self::Service => ("service", None),
+            Self::Tag => ("tags", Some("tag")),
+            Self::Message => ("message", Some("msg")),
+            Self::Named(name) => (&name[..], None),
+        };
+        [Some(first), second].into_iter().flatten()
+    }
+}
+
 /// What a value must be.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Test {

@@ -22,9 +22,7 @@ impl Rows {
     pub fn json(&mut self, found: &Found<'_>, out: &mut impl Write) -> io::Result<()> {
         let facts = members::facts(found.line, &mut self.times);
         let service = facts.service.as_ref().map(|service| String::from_utf8_lossy(service));
-        out.write_all(b"{\"time\":\"")?;
-        out.write_all(&rfc3339(found))?;
-        write!(out, "\",\"level\":\"{}\",\"service\":", facts.level.name())?;
+        write!(out, "{{\"time\":\"{}\",\"level\":\"{}\",\"service\":", Timestamp(found.time_us).to_rfc3339(), facts.level.name())?;
         serde_json::to_writer(&mut *out, &service)?;
         out.write_all(b",\"record\":")?;
         out.write_all(found.line)?;
@@ -35,19 +33,13 @@ impl Rows {
     pub fn csv(&mut self, found: &Found<'_>, out: &mut impl Write) -> io::Result<()> {
         let facts = members::facts(found.line, &mut self.times);
         let service = facts.service.unwrap_or_default();
-        for (at, field) in [&*rfc3339(found), facts.level.name().as_bytes(), &service, &message(found.line)].into_iter().enumerate() {
+        let time = Timestamp(found.time_us).to_rfc3339();
+        for (at, field) in [time.as_bytes(), facts.level.name().as_bytes(), &service, &message(found.line)].into_iter().enumerate() {
             out.write_all(if at == 0 { b"" } else { b"," })?;
             csv_field(field, out)?;
         }
         out.write_all(b"\r\n")
     }
-}
-
-/// When it happened.
-fn rfc3339(found: &Found<'_>) -> Vec<u8> {
-    let mut time = Vec::new();
-    Timestamp(found.time_us).write_rfc3339(&mut time);
-    time
 }
 
 /// The message of a record, or the line that was rejected; the whole record if it has neither.

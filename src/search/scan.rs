@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crossbeam_channel::bounded;
+use crossbeam_channel::{Receiver, bounded};
 
 use self::merge::{Merge, Run};
 use self::plan::{Plan, plan};
@@ -131,7 +131,7 @@ pub fn lines(
     let mut merge = Merge::new(request.waiting_bytes_max);
     let work = |scanner: &mut Scanner<'_>, unit: &Unit| scanner.run(unit, order, limit);
     let mut expected = 0;
-    let done = search.read(&units, work, |run| {
+    search.read(&units, work, |run| {
         expected += 1;
         stats.blocks_read += 1;
         match run {
@@ -140,11 +140,11 @@ pub fn lines(
         }
         merge.emit(units.get(expected).map(first_key), |key, line| emit(Found { line, time_us: order.key(key) }))
     });
-    done.map(|()| stats)
+    Ok(stats)
 }
 
 /// Counts matching lines, as a whole and by `by`.
-pub fn count(request: &Request<'_>, by: Option<By>) -> Result<(Counts, Stats), SearchError> {
+pub fn count(request: &Request<'_>, by: Option<&By>) -> Result<(Counts, Stats), SearchError> {
     let search = Search::prepare(request)?;
     let Plan { units, mut counts, mut stats } = plan(&search, Some(by))?;
     let work = |scanner: &mut Scanner<'_>, unit: &Unit| scanner.count(unit, by);
@@ -155,7 +155,7 @@ pub fn count(request: &Request<'_>, by: Option<By>) -> Result<(Counts, Stats), S
             Err(error) => stats.add_damage(error.to_string()),
         }
         ControlFlow::Continue(())
-    })?;
+    });
     Ok((counts, stats))
 }
 
@@ -182,49 +182,45 @@ impl<'a> Search<'a> {
     }
 
     /// Lets threads do `work` on the units, and takes what comes out in the units' order, until `take` has enough. Each of several threads is at most two units
-    /// ahead; a single one is the caller's.
+    /// ahead; a single one is the caller.
     fn read<T: Send>(
         &self,
         units: &[Unit],
         work: impl Fn(&mut Scanner<'_>, &Unit) -> Result<T, StorageError> + Sync,
         mut take: impl FnMut(Result<T, StorageError>) -> ControlFlow<()>,
-    ) -> Result<(), SearchError> {
+    ) {
         let threads = self.threads(units.len());
-        if threads == 1 {
-            let mut scanner = Scanner::new(self);
-            for unit in units {
-                if self.is_stopped() || take(work(&mut scanner, unit)).is_break() {
-                    break;
-                }
-            }
-            return Ok(());
-        }
         let enough = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            // Unit n goes through channel n modulo their number, so that each channel is in order, and full ones hold their threads up.
-            let mut receivers = Vec::with_capacity(threads);
-            for first in 0..threads {
+            // Unit n goes through channel n modulo their number, so that each channel is in order, and full ones hold their threads up. Where no thread can be
+            // made, its units are the caller's.
+            let lane = |first| {
                 let (sender, receiver) = bounded(1);
-                receivers.push(receiver);
                 let (enough, work) = (&enough, &work);
-                scope.spawn(move || {
+                let run = move || {
                     let mut scanner = Scanner::new(self);
                     for unit in units.iter().skip(first).step_by(threads) {
                         if enough.load(Ordering::Relaxed) || self.is_stopped() || sender.send(work(&mut scanner, unit)).is_err() {
                             return;
                         }
                     }
-                });
-            }
-            for at in 0..units.len() {
-                let Ok(result) = receivers[at % threads].recv() else { break };
-                if take(result).is_break() {
+                };
+                let spawned = if threads == 1 { None } else { std::thread::Builder::new().spawn_scoped(scope, run).ok() };
+                spawned.map(|_| receiver)
+            };
+            let lanes: Vec<Option<Receiver<_>>> = (0..threads).map(lane).collect();
+            let mut own = None;
+            for (at, unit) in units.iter().enumerate() {
+                let result = match &lanes[at % threads] {
+                    Some(lane) => lane.recv().ok(),
+                    None => (!self.is_stopped()).then(|| work(own.get_or_insert_with(|| Scanner::new(self)), unit)),
+                };
+                if result.is_none_or(|result| take(result).is_break()) {
                     break;
                 }
             }
             enough.store(true, Ordering::Relaxed);
         });
-        Ok(())
     }
 }
 
@@ -246,7 +242,7 @@ impl<'a> Scanner<'a> {
     fn each(&mut self, unit: &Unit, needs_time: bool, mut found: impl FnMut(&[u8], i64, &mut TimeReader)) -> Result<(), StorageError> {
         let Self { search, reader, matcher, times } = self;
         let _long = unit.lock();
-        let block = match reader.read(&search.request.disk, &search.sources, unit) {
+        let block = match reader.read(&search.request.disk, search.request.dir, &search.sources, unit) {
             Ok(Some(block)) => block,
             Ok(None) => return Ok(()),
             Err(error) => {
@@ -277,7 +273,7 @@ impl<'a> Scanner<'a> {
         Ok(run)
     }
 
-    fn count(&mut self, unit: &Unit, by: Option<By>) -> Result<Counts, StorageError> {
+    fn count(&mut self, unit: &Unit, by: Option<&By>) -> Result<Counts, StorageError> {
         let mut counts = Counts::default();
         let needs_time = matches!(by, Some(By::Time(_) | By::TimeAndLevel(_)));
         self.each(unit, needs_time, |line, time_us, times| counts.add(by, line, time_us, times))?;

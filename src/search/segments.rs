@@ -1,12 +1,16 @@
 //! The files that hold a stream, each line in one of them, while a daemon may seal, archive and delete them.
 //!
-//! A raw file is held open from the start: what becomes of its name changes nothing. An archive is opened when its turn comes; if it is gone by then, retention
-//! has deleted it, and its lines are not found any more.
+//! A file that is to become an archive is held open from the start: what becomes of its name changes nothing. One that stays as it is, archived or finished raw
+//! (with its block table), is opened when its turn comes; if it is gone by then, retention has deleted it, and its lines are not found any more.
+//!
+//! Invariant: no more than [`SEARCH_HELD_FILES_MAX`] sealed files are held. Permits keep a daemon from having more that wait for their archives; where tables were
+//! deleted there may be more that only look so, and those beyond are opened by name, too.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::limits::SEARCH_HELD_FILES_MAX;
 use crate::record::stored::StoredScanner;
 use crate::store::catalog;
 use crate::store::codec::BlockReader;
@@ -30,8 +34,36 @@ pub(super) struct Source {
 
 #[derive(Debug)]
 pub(super) enum Kind {
-    Raw(DiskFile),
-    Archive(SegmentId, Codec),
+    /// Whatever its name is by now.
+    Held(DiskFile),
+    /// Under a name that it keeps; raw without a codec.
+    Named(SegmentId, Option<Codec>),
+}
+
+impl Source {
+    /// The file of a source that is not held; nothing, if it is deleted.
+    pub(super) fn open(&self, disk: &Disk, dir: &Path) -> Result<Option<DiskFile>, StorageError> {
+        let opened = disk.open_existing(&self.path)?;
+        match self.kind {
+            Kind::Named(id, None) if opened.is_none() && archive(disk, dir, id).is_some() => {
+                Err(StorageError::damaged(&self.path, "was archived while it was searched; search again"))
+            }
+            _ => Ok(opened),
+        }
+    }
+}
+
+/// The archive of `id`, if there is one.
+fn archive(disk: &Disk, dir: &Path, id: SegmentId) -> Option<Codec> {
+    Codec::ALL.into_iter().find(|&codec| disk.len(&id.archive_name(Some(codec)).in_dir(dir)).is_ok())
+}
+
+/// What a listing has of a segment.
+#[derive(Debug, Default)]
+struct Sealed {
+    is_raw: bool,
+    has_table: bool,
+    archive: Option<Codec>,
 }
 
 /// The files of `stream` in `dir`.
@@ -50,35 +82,35 @@ fn attempt(disk: &Disk, dir: &Path, stream: Stream, taken: bool) -> Result<Optio
     let mut open = Vec::new();
     for file in catalog::files(disk, dir)? {
         if matches!(file.name, FileName::Open(of, _) if of == stream) {
-            open.extend(existing(disk.open(&file.name.in_dir(dir)))?);
+            open.extend(disk.open_existing(&file.name.in_dir(dir))?);
         }
     }
-    let mut sealed: BTreeMap<SegmentId, (bool, Option<Codec>)> = BTreeMap::new();
+    let mut sealed: BTreeMap<SegmentId, Sealed> = BTreeMap::new();
     for file in catalog::files(disk, dir)? {
         match file.name {
-            FileName::Sealed(id) if id.stream == stream => sealed.entry(id).or_default().0 = true,
-            FileName::Archive(id, codec) if id.stream == stream => sealed.entry(id).or_default().1 = Some(codec),
+            FileName::Sealed(id) if id.stream == stream => sealed.entry(id).or_default().is_raw = true,
+            FileName::Archive(id, codec) if id.stream == stream => sealed.entry(id).or_default().archive = Some(codec),
+            FileName::Meta(id) if id.stream == stream => sealed.entry(id).or_default().has_table = true,
             _ => {}
         }
     }
     let mut sources = Vec::new();
     let mut inodes = Vec::new();
-    for (id, (is_raw, archive)) in sealed {
+    let mut held = 0;
+    for (id, Sealed { is_raw, has_table, archive: listed }) in sealed {
         let latest_us = (id.sealed_at_s + 1) as i64 * 1_000_000 - 1;
-        let raw = if is_raw { existing(disk.open(&id.sealed_name().in_dir(dir)))? } else { None };
-        match (raw, archive) {
-            (Some(file), _) => {
-                inodes.push(file.stat()?.ino());
-                sources.push(Source { path: file.path().to_path_buf(), kind: Kind::Raw(file), latest_us });
-            }
-            (None, Some(codec)) => {
-                sources.push(Source { path: id.archive_name(Some(codec)).in_dir(dir), kind: Kind::Archive(id, codec), latest_us });
-            }
-            // The raw file went after its archive had its name, which the listing had passed already.
-            (None, None) => sources.extend(Codec::ALL.into_iter().find_map(|codec| {
-                let path = id.archive_name(Some(codec)).in_dir(dir);
-                disk.len(&path).is_ok().then_some(Source { path, kind: Kind::Archive(id, codec), latest_us })
-            })),
+        let path = id.sealed_name().in_dir(dir);
+        // A listing may have passed the archive's name before it was there: an archive has it before its table has one, and before its raw file goes.
+        let is_finished = is_raw && listed.is_none() && (has_table || SEARCH_HELD_FILES_MAX <= held) && archive(disk, dir, id).is_none();
+        if is_finished && let Ok(stat) = disk.stat(&path) {
+            inodes.push(stat.ino());
+            sources.push(Source { path, kind: Kind::Named(id, None), latest_us });
+        } else if is_raw && let Some(file) = disk.open_existing(&path)? {
+            held += 1;
+            inodes.push(file.stat()?.ino());
+            sources.push(Source { path, kind: Kind::Held(file), latest_us });
+        } else if let Some(codec) = listed.or_else(|| archive(disk, dir, id)) {
+            sources.push(Source { path: id.archive_name(Some(codec)).in_dir(dir), kind: Kind::Named(id, Some(codec)), latest_us });
         }
     }
     for file in open {
@@ -90,17 +122,9 @@ fn attempt(disk: &Disk, dir: &Path, stream: Stream, taken: bool) -> Result<Optio
             return Ok(None); // archived since: before the listing or after it, nobody knows
         }
         let latest_us = stat.mtime() * 1_000_000 + stat.mtime_nsec() / 1_000;
-        sources.push(Source { path: file.path().to_path_buf(), kind: Kind::Raw(file), latest_us });
+        sources.push(Source { path: file.path().to_path_buf(), kind: Kind::Held(file), latest_us });
     }
     Ok(Some(sources))
-}
-
-/// Nothing, where the file is gone.
-fn existing(opened: Result<DiskFile, StorageError>) -> Result<Option<DiskFile>, StorageError> {
-    match opened {
-        Err(error) if error.is_not_found() => Ok(None),
-        opened => opened.map(Some),
-    }
 }
 
 /// Reads the tables of sources, keeping its buffers.
@@ -113,22 +137,23 @@ pub struct Tables {
 }
 
 impl Tables {
-    /// The table of `source`: from its file, or else made from its lines.
-    pub(super) fn of(&mut self, disk: &Disk, dir: &Path, source: &Source) -> Result<Meta, StorageError> {
-        match source.kind {
-            Kind::Raw(ref file) => self.of_raw(file),
-            Kind::Archive(id, codec) => {
-                let read = catalog::read_table(disk, &id.meta_name().in_dir(dir), &mut self.bytes).ok().flatten();
-                match read {
-                    Some(meta) if meta.codec == Some(codec) && meta.archive_bytes() == disk.len(&source.path)? => Ok(meta),
-                    _ => self.of_archive(disk, &source.path, codec),
-                }
-            }
+    /// The table of `source`: from its file, or else made from its lines. Nothing, if it is deleted.
+    pub(super) fn of(&mut self, disk: &Disk, dir: &Path, source: &Source) -> Result<Option<Meta>, StorageError> {
+        let (id, codec) = match source.kind {
+            Kind::Held(ref file) => return self.of_raw(file).map(Some),
+            Kind::Named(id, codec) => (id, codec),
+        };
+        let Some(file) = source.open(disk, dir)? else { return Ok(None) };
+        let read = catalog::read_table(disk, &id.meta_name().in_dir(dir), &mut self.bytes).ok().flatten();
+        match (read, codec) {
+            (Some(table), _) if table.codec == codec && table.archive_bytes() == file.len()? => Ok(Some(table)),
+            (_, None) => self.of_raw(&file).map(Some),
+            (_, Some(codec)) => self.of_archive(file, &source.path, codec).map(Some),
         }
     }
 
-    fn of_archive(&mut self, disk: &Disk, path: &Path, codec: Codec) -> Result<Meta, StorageError> {
-        let mut archive = BlockReader::new(codec, disk.open(path)?);
+    fn of_archive(&mut self, file: DiskFile, path: &Path, codec: Codec) -> Result<Meta, StorageError> {
+        let mut archive = BlockReader::new(codec, file);
         let mut meta = Meta::new(Some(codec));
         while let Some(len) = archive.next_block(&mut self.raw).map_err(|error| StorageError::damaged(path, error.to_string()))? {
             meta.push(len, None, scan_block(&self.raw, &mut self.scanner));

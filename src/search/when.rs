@@ -1,9 +1,16 @@
-//! Points in time as people type them: `1h` ago, or a date. Pure.
+//! Points in time as people type them: `1h` ago, or a date. Pure but for [`now_us`].
+
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::record::Timestamp;
 
 const SECOND_US: i64 = 1_000_000;
 const DAY_US: i64 = 86_400 * SECOND_US;
+
+/// Now, in microseconds since 1970 UTC.
+pub fn now_us() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64)
+}
 
 /// Reads `1h`, `30m`, `7d` (before `now_us`), `now`, `2026-11-24`, `2026-11-24T15:00`, the same with seconds, a fraction and an offset, or a Unix epoch. Without an offset
 /// it is UTC. In microseconds since 1970 UTC; an error says what is allowed.

@@ -322,7 +322,7 @@ impl Cursor {
             }
             if open == seq {
                 let name = FileName::Open(self.stream, ShardTag::of(shard, marks.shards()));
-                let file = source::existing(&self.store.disk, &name.in_dir(&self.store.dir))?;
+                let file = self.store.disk.open_existing(&name.in_dir(&self.store.dir))?;
                 // If it has been sealed meanwhile, the file may be the next one. Where there is none although something is written, it is being sealed right now.
                 match (file, mark.written()) {
                     (Some(file), (open, _)) if open == seq => return Ok(Found::Source(Source::Raw(Raw { file, id: None }))),
@@ -357,7 +357,7 @@ impl Cursor {
         let StoreReader { disk, dir, .. } = &self.store;
         let Some(Sealed { id, raw_bytes, .. }) = self.listing.get(shard, seq) else { return Ok(None) };
         if raw_bytes.is_some()
-            && let Some(file) = source::existing(disk, &id.sealed_name().in_dir(dir))?
+            && let Some(file) = disk.open_existing(&id.sealed_name().in_dir(dir))?
         {
             return Ok(Some(Source::Raw(Raw { file, id: Some(id) })));
         }

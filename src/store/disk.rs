@@ -139,6 +139,14 @@ impl Disk {
         self.file(Op::Open, path, OpenOptions::new().read(true))
     }
 
+    /// Opens `path` for reading; nothing, where there is no such file.
+    pub fn open_existing(&self, path: &Path) -> Result<Option<DiskFile>, StorageError> {
+        match self.open(path) {
+            Err(error) if error.is_not_found() => Ok(None),
+            opened => opened.map(Some),
+        }
+    }
+
     /// Opens `path`, which exists, for reading and writing.
     pub fn open_for_writing(&self, path: &Path) -> Result<DiskFile, StorageError> {
         self.file(Op::Open, path, OpenOptions::new().read(true).write(true))
@@ -177,7 +185,12 @@ impl Disk {
 
     /// The length of the file `path`.
     pub fn len(&self, path: &Path) -> Result<u64, StorageError> {
-        self.run(Op::Stat, path, || fs::metadata(path).map(|meta| meta.len()))
+        Ok(self.stat(path)?.len())
+    }
+
+    /// What the system says about the file `path`.
+    pub fn stat(&self, path: &Path) -> Result<fs::Metadata, StorageError> {
+        self.run(Op::Stat, path, || fs::metadata(path))
     }
 
     /// The regular files of the directory `dir`, by name. Names that are not UTF-8 are not ours and are shown with replacement characters.

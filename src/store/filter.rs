@@ -32,11 +32,6 @@ pub enum Index {
 pub struct Filter(BloomFilter);
 
 impl Filter {
-    /// The filter of `block`, raw lines, in at most `bytes_max` bytes; `None` where those are too few.
-    pub fn build(block: &[u8], bytes_max: usize) -> Option<Filter> {
-        FilterBuilder::default().build(block, bytes_max)
-    }
-
     /// Whether a word with this hash may be in the block.
     pub fn may_hold(&self, hash: u64) -> bool {
         self.0.contains_hash(hash.max(1))
@@ -73,7 +68,7 @@ impl FilterBuilder {
         }
     }
 
-    /// See [`Filter::build`].
+    /// The filter of `block`, raw lines, in at most `bytes_max` bytes; `None` where those are too few.
     pub fn build(&mut self, block: &[u8], bytes_max: usize) -> Option<Filter> {
         let text = words::text(block, &mut self.text);
         self.hashes.clear();
@@ -170,7 +165,7 @@ mod tests {
 
     #[test]
     fn the_bits_on_disk_never_change() {
-        let filter = Filter::build(b"timeout refused 0123456789abcdef", 8).unwrap();
+        let filter = FilterBuilder::default().build(b"timeout refused 0123456789abcdef", 8).unwrap();
         assert_eq!(filter.words(), [GOLDEN]);
     }
 
@@ -179,13 +174,13 @@ mod tests {
     #[test]
     fn few_blocks_are_read_in_vain_and_none_is_passed_over() {
         let block: String = (0..10_000).map(|n| format!("word{n} ")).collect();
-        let filter = Filter::build(block.as_bytes(), 1 << 20).unwrap();
+        let filter = FilterBuilder::default().build(block.as_bytes(), 1 << 20).unwrap();
         let hash = |n: usize| words::word_hash(format!("word{n}").as_bytes()).unwrap();
         assert!((0..10_000).all(|n| filter.may_hold(hash(n))));
         let wrong = (10_000..30_000).filter(|&n| filter.may_hold(hash(n))).count();
         assert!(wrong < 20_000 / 50, "{wrong} of 20000");
-        assert_eq!(Filter::build(block.as_bytes(), 3_000), None, "too few bytes for so many words");
-        assert!(Filter::build(block.as_bytes(), 5_000).unwrap().words().len() * 8 <= 5_000);
+        assert_eq!(FilterBuilder::default().build(block.as_bytes(), 3_000), None, "too few bytes for so many words");
+        assert!(FilterBuilder::default().build(block.as_bytes(), 5_000).unwrap().words().len() * 8 <= 5_000);
     }
 
     #[test]

@@ -78,12 +78,11 @@ impl Show {
     /// Each record is one row, so that a pager can scroll sideways. Control characters would command the terminal, and are not shown.
     fn row(&mut self, found: &Found<'_>) -> io::Result<()> {
         let facts = members::facts(found.line, &mut self.times);
-        let mut time = Vec::new();
-        Timestamp(found.time_us).write_rfc3339(&mut time);
+        let time = Timestamp(found.time_us).to_rfc3339();
         let (dim, level, reset) = if self.is_coloured { (DIM, colour(facts.level), RESET) } else { (&b""[..], &b""[..], &b""[..]) };
         let service = facts.service.unwrap_or_default();
         self.out.write_all(dim)?;
-        self.out.write_all(&time)?;
+        self.out.write_all(time.as_bytes())?;
         self.out.write_all(reset)?;
         self.out.write_all(b"  ")?;
         self.out.write_all(level)?;

@@ -37,7 +37,7 @@ pub(super) struct Job {
     pub(super) what: What,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) enum What {
     Lines { order: Order, limit: usize, format: Format },
     Counts(Option<By>),
@@ -56,7 +56,7 @@ pub(super) enum Piece {
         is_complete: bool,
     },
     /// Before anything was found.
-    Failed(String),
+    Failed(SearchError),
 }
 
 /// Tells the thread to end.
@@ -154,17 +154,21 @@ impl Worker {
             waiting_bytes_max: HTTP_SEARCH_WAITING_BYTES_MAX,
             stop: &self.stop.flag,
         };
-        let ended = match job.what {
-            What::Lines { order, limit, format } => self.lines(&request, order, limit, format),
-            What::Counts(by) => self.counts(&request, by),
+        let ended = match &job.what {
+            &What::Lines { order, limit, format } => self.lines(&request, order, limit, format),
+            What::Counts(by) => self.counts(&request, by.as_ref()),
         };
         ended.unwrap_or_else(|error| {
-            self.send(Piece::Failed(error.to_string()));
-            SearchEnd::Failed
+            let end = match error {
+                SearchError::TooMuch | SearchError::Query(_) => SearchEnd::TooMuch,
+                SearchError::Storage(_) => SearchEnd::Failed,
+            };
+            self.send(Piece::Failed(error));
+            end
         })
     }
 
-    fn counts(&self, request: &Request<'_>, by: Option<By>) -> Result<SearchEnd, SearchError> {
+    fn counts(&self, request: &Request<'_>, by: Option<&By>) -> Result<SearchEnd, SearchError> {
         let (counts, stats) = search::count(request, by)?;
         let end = self.ended(&stats);
         // Whoever waits for it shall have what was counted in time.

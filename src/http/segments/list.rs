@@ -133,9 +133,9 @@ impl Reader<'_> {
             "stream": stream.name(),
             "shard": shard.index(),
             "state": state,
-            "sealed": id_of(file).map(|id| rfc3339(id.sealed_at_s as i64 * 1_000_000)),
-            "first": time.map(|time| rfc3339(time.min_us)),
-            "last": time.map(|time| rfc3339(time.max_us)),
+            "sealed": id_of(file).map(|id| Timestamp(id.sealed_at_s as i64 * 1_000_000).to_rfc3339()),
+            "first": time.map(|time| Timestamp(time.min_us).to_rfc3339()),
+            "last": time.map(|time| Timestamp(time.max_us).to_rfc3339()),
             "lines": totals.as_ref().map(|totals| totals.lines),
             "raw_bytes": if state == "archived" { totals.as_ref().map(|totals| totals.raw_len) } else { Some(file.len) },
             "stored_bytes": file.len,
@@ -156,12 +156,6 @@ impl Reader<'_> {
         let held = self.disk.open(&file.name.in_dir(self.dir)).ok()?;
         self.tables.of_raw(&held).ok()
     }
-}
-
-fn rfc3339(time_us: i64) -> String {
-    let mut text = Vec::new();
-    Timestamp(time_us).write_rfc3339(&mut text);
-    String::from_utf8_lossy(&text).into_owned()
 }
 
 #[cfg(test)]

@@ -38,10 +38,7 @@ impl Place {
     /// Reads the file; none, if there is none.
     pub(super) fn read(disk: &Disk, names: &Names) -> Result<Option<Place>, OutputError> {
         let path = names.cursor();
-        let mut file = match disk.open(&path) {
-            Err(error) if error.is_not_found() => return Ok(None),
-            opened => opened?,
-        };
+        let Some(mut file) = disk.open_existing(&path)? else { return Ok(None) };
         let mut bytes = vec![0; BYTES_MAX];
         let read = file.read_full(&mut bytes)?;
         let place = serde_json::from_slice::<Place>(&bytes[..read]).ok().filter(|place| place.format == FORMAT);

@@ -111,12 +111,7 @@ impl Parser {
 fn field(name: String, column: usize, relation: Relation, value: Placed) -> Result<Term, QueryError> {
     let Placed { token, column: value_column } = value;
     let is_level = name == "level";
-    let field = match &name[..] {
-        "service" => Field::Service,
-        "tag" | "tags" => Field::Tag,
-        "message" => Field::Message,
-        _ => Field::Named(name),
-    };
+    let field = Field::of(&name);
     let test = match (relation, token) {
         (Relation::Has | Relation::Is, Token::Literal(literal)) if is_level => {
             let wanted = level(&literal, value_column)?;

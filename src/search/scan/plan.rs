@@ -20,7 +20,7 @@ pub(super) struct Plan {
 }
 
 /// Goes through the tables on several threads. `counting` tells that lines are counted, and by what.
-pub(super) fn plan(search: &Search<'_>, counting: Option<Option<By>>) -> Result<Plan, SearchError> {
+pub(super) fn plan(search: &Search<'_>, counting: Option<Option<&By>>) -> Result<Plan, SearchError> {
     let next = AtomicUsize::new(0);
     let whole = Mutex::new(Plan { stats: Stats { segments: search.sources.len(), ..Stats::default() }, ..Plan::default() });
     let work = || {
@@ -30,8 +30,8 @@ pub(super) fn plan(search: &Search<'_>, counting: Option<Option<By>>) -> Result<
             let at = next.fetch_add(1, Ordering::Relaxed);
             let Some(source) = search.sources.get(at) else { break };
             match tables.of(&search.request.disk, search.request.dir, source) {
-                Ok(table) => part.add(search, at, &table, counting),
-                Err(error) if error.is_not_found() => {} // deleted meanwhile
+                Ok(Some(table)) => part.add(search, at, &table, counting),
+                Ok(None) => {} // deleted meanwhile
                 Err(error) => part.stats.add_damage(error.to_string()),
             }
             if search.request.blocks_max < part.units.len() {
@@ -52,7 +52,7 @@ pub(super) fn plan(search: &Search<'_>, counting: Option<Option<By>>) -> Result<
 }
 
 impl Plan {
-    fn add(&mut self, search: &Search<'_>, source: usize, table: &Meta, counting: Option<Option<By>>) {
+    fn add(&mut self, search: &Search<'_>, source: usize, table: &Meta, counting: Option<Option<&By>>) {
         for block in table.blocks.iter().filter(|block| block.stats.lines > 0) {
             self.stats.blocks += 1;
             let latest_us = search.sources[source].latest_us;

@@ -42,14 +42,6 @@ impl std::fmt::Debug for Archive {
     }
 }
 
-/// Opens `path`; nothing, where the file is gone.
-pub(super) fn existing(disk: &Disk, path: &Path) -> Result<Option<DiskFile>, StorageError> {
-    match disk.open(path) {
-        Err(error) if error.is_not_found() => Ok(None),
-        opened => opened.map(Some),
-    }
-}
-
 impl Raw {
     /// Replaces `lines` by whole lines from `offset` on, about a block of them, unless one is longer; none beyond `limit`, which is at a line end.
     pub(super) fn read(&self, offset: u64, limit: u64, lines: &mut Vec<u8>) -> Result<(), StorageError> {
@@ -84,7 +76,7 @@ impl Raw {
 impl Archive {
     /// Enters the archive at the block that holds the raw byte `offset`, or at its end; without a block table at its start. None, where it is gone.
     pub(super) fn enter(disk: &Disk, dir: &Path, id: SegmentId, codec: Codec, offset: u64) -> Result<Option<Archive>, StorageError> {
-        let Some(mut file) = existing(disk, &id.archive_name(Some(codec)).in_dir(dir))? else { return Ok(None) };
+        let Some(mut file) = disk.open_existing(&id.archive_name(Some(codec)).in_dir(dir))? else { return Ok(None) };
         let mut raw_at = 0;
         if offset != 0
             && let Some(table) = table(disk, dir, id)?

@@ -18,11 +18,7 @@ const READ_BYTES: usize = 256;
 /// Makes sure that `dir` is of a version that can be used, and writes the version where there is none. Nothing else has been changed before.
 pub(super) fn check(disk: &Disk, dir: &Path) -> Result<(), StorageError> {
     let path = FileName::Format.in_dir(dir);
-    let mut file = match disk.open(&path) {
-        Ok(file) => file,
-        Err(error) if error.is_not_found() => return write(disk, dir),
-        Err(error) => return Err(error),
-    };
+    let Some(mut file) = disk.open_existing(&path)? else { return write(disk, dir) };
     let mut bytes = [0; READ_BYTES];
     let len = file.read_full(&mut bytes)?;
     let what = match parse(&bytes[..len]) {

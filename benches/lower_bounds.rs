@@ -5,6 +5,7 @@
 //! cargo bench --bench lower_bounds -- validate FILE              simd-json's tape for each line
 //! cargo bench --bench lower_bounds -- gzip|zstd FILE             compresses blocks of 512 KiB at the fastest level
 //! cargo bench --bench lower_bounds -- write FILE DIR             writes blocks of 512 KiB into segments of 5 MB, and syncs nothing
+//! cargo bench --bench lower_bounds -- decode DIR THREADS         decodes every block of the archives in a data directory, as a search reads them
 //! ```
 //!
 //! The file is read before the time counts. Each of two threads does half of it, as two shards would. The last line of stdout is JSON: lines, bytes, bytes that came
@@ -13,9 +14,12 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use logboom::store::codec::Compressor;
-use logboom::store::name::Codec;
+use logboom::store::catalog;
+use logboom::store::codec::{BlockDecoder, Compressor};
+use logboom::store::disk::Disk;
+use logboom::store::name::{Codec, FileName, SegmentId};
 use rustix::time::{ClockId, clock_gettime};
 
 use validator::Validator;
@@ -33,9 +37,10 @@ fn main() {
         ["discard", port] => discard(port.parse().expect("a port")),
         ["validate", file] => halves(file, |_, half| validate(half)),
         [codec @ ("gzip" | "zstd"), file] => halves(file, |_, half| compress(archive::codec(codec).expect("a codec"), half)),
+        ["decode", dir, threads] => decode(Path::new(dir), threads.parse().expect("a number")),
         ["write", file, dir] => halves(file, |thread, half| write(thread, half, Path::new(dir))),
         // `cargo test` runs benches without arguments; then it is enough that this builds.
-        _ => println!("usage: lower_bounds discard PORT | validate FILE | gzip|zstd FILE | write FILE DIR"),
+        _ => println!("usage: lower_bounds discard PORT | validate FILE | gzip|zstd FILE | write FILE DIR | decode DIR THREADS"),
     }
 }
 
@@ -106,6 +111,37 @@ fn compress(codec: Codec, half: &[u8]) -> u64 {
         out.len() as u64
     });
     compressed.sum()
+}
+
+/// Each thread takes the next archive: its blocks by its table, one after the other.
+fn decode(dir: &Path, threads: usize) {
+    let files = catalog::files(&Disk::new(), dir).expect("a data directory");
+    let archived = |file: catalog::StoreFile| if let FileName::Archive(id, codec) = file.name { Some((id, codec)) } else { None };
+    let archives: Vec<(SegmentId, Codec)> = files.into_iter().filter_map(archived).collect();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let (mut decoder, mut stored, mut raw) = (BlockDecoder::default(), Vec::new(), Vec::new());
+        let (mut lines, mut bytes, mut stored_bytes) = (0, 0, 0);
+        while let Some(&(id, codec)) = archives.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let table = catalog::read_table(&Disk::new(), &id.meta_name().in_dir(dir), &mut stored).expect("read").expect("a table");
+            let file = Disk::new().open(&id.archive_name(Some(codec)).in_dir(dir)).expect("an archive");
+            for block in &table.blocks {
+                stored.resize(block.len as usize, 0);
+                file.read_exact_at(&mut stored, block.offset).expect("read");
+                decoder.decode(codec, &stored, block.stats.raw_len as usize, &mut raw).expect("decoded");
+                lines += block.stats.lines;
+                bytes += block.stats.raw_len;
+                stored_bytes += block.len;
+            }
+        }
+        (lines, bytes, stored_bytes)
+    };
+    let sum = |a: (u64, u64, u64), b: (u64, u64, u64)| (a.0 + b.0, a.1 + b.1, a.2 + b.2);
+    let (lines, bytes, stored_bytes) = std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        running.into_iter().map(|thread| thread.join().expect("done")).fold((0, 0, 0), sum)
+    });
+    report(lines, bytes, stored_bytes, cpu_seconds(ClockId::ProcessCPUTime));
 }
 
 fn write(thread: usize, half: &[u8], dir: &Path) -> u64 {

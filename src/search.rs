@@ -10,6 +10,7 @@
 
 mod block;
 pub mod count;
+mod folded;
 mod matcher;
 mod pattern;
 mod prune;

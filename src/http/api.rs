@@ -137,6 +137,7 @@ fn store(telemetry: &Telemetry) -> Value {
         "compress_cpu_seconds": store.pool.compress_cpu_ns as f64 / 1e9,
         "index_cpu_seconds": store.pool.index_cpu_ns as f64 / 1e9,
         "blocks_unindexed": store.pool.blocks_unindexed,
+        "blocks_indexed_late": store.pool.blocks_indexed_late,
         "compression_level": store.pool.level,
         "paused": store.pool.paused,
         "torn_bytes": store.torn_bytes,

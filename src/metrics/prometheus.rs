@@ -248,8 +248,20 @@ fn store(page: &mut Page, telemetry: &Telemetry) {
     one(
         "logboom_blocks_unindexed_total",
         "counter",
-        "Blocks without a token filter, because filters had taken their share of the time.",
+        "Blocks without a token filter at first, because filters had taken their share of the time.",
         store.pool.blocks_unindexed as f64,
+    );
+    one(
+        "logboom_blocks_indexed_late_total",
+        "counter",
+        "Those of them that got one when there was nothing to compress.",
+        store.pool.blocks_indexed_late as f64,
+    );
+    one(
+        "logboom_index_late_cpu_seconds_total",
+        "counter",
+        "CPU time of that, which the others do not include.",
+        store.pool.index_late_cpu_ns as f64 / 1e9,
     );
     one("logboom_compression_level", "gauge", "The compression level used last.", f64::from(store.pool.level));
     one("logboom_torn_bytes", "gauge", "Bytes of unfinished lines that recovery cut at this start.", store.torn_bytes as f64);

@@ -10,7 +10,7 @@ use std::cell::OnceCell;
 
 use regex::bytes::Regex;
 
-use super::pattern::{self, Finder};
+use super::pattern::{self, Finder, Needle};
 use super::query::{Compare, Expr, Field, LevelSet, Literal, Term, Test};
 use crate::limits::BLOCK_BYTES;
 use crate::record::members::{self, Facts, Value};
@@ -22,7 +22,7 @@ use crate::record::{layout, words};
 pub struct Matcher {
     condition: Condition,
     /// Every matching line without escapes holds what the first finds; one with a layout, which may hold a phrase in pieces, what the second does.
-    needles: [Option<Regex>; 2],
+    needles: [Option<Needle>; 2],
     needles_differ: bool,
     text: Vec<u8>,
     times: TimeReader,
@@ -65,8 +65,9 @@ impl Matcher {
         let literals = required(expr).unwrap_or_default();
         let words: Vec<&str> = literals.iter().map_while(|literal| longest_word(literal)).collect();
         let needles_differ = literals.iter().any(|literal| longest_word(literal) != Some(&literal.text));
-        let whole = pattern::any_of(literals.iter().map(|literal| &literal.text[..]));
-        let in_pieces = if needles_differ && words.len() == literals.len() { pattern::any_of(words.into_iter()) } else { None };
+        let texts: Vec<&str> = literals.iter().map(|literal| &literal.text[..]).collect();
+        let whole = Needle::of(&texts);
+        let in_pieces = if needles_differ && words.len() == literals.len() { Needle::of(&words) } else { None };
         Ok(Self { condition, needles: [whole, in_pieces], needles_differ, text: Vec::new(), times: TimeReader::default() })
     }
 
@@ -92,17 +93,23 @@ impl Matcher {
         };
         let mut start = 0;
         let mut escape = memchr::memchr(b'\\', block);
-        let mut hit = needle.find(block).map(|hit| hit.start());
+        let mut hit = needle.find_at(block, 0);
         while let Some(at) = hit.into_iter().chain(escape).min() {
             start = memchr::memrchr(b'\n', &block[start..at]).map_or(start, |newline| start + newline + 1);
             let end = memchr::memchr(b'\n', &block[at..]).map_or(block.len(), |newline| at + newline);
             let line = &block[start..end];
-            if self.matches(line) {
+            let is_text = escape.is_none_or(|escape| end <= escape);
+            // Where the query is what was found, and the line is its text, nothing more is to be asked.
+            let is_match = match &self.condition {
+                Condition::Text(finder) if is_text && which == 0 => finder.is_at(block, at).filter(|&is_at| is_at),
+                _ => None,
+            };
+            if is_match.unwrap_or_else(|| self.matches(line)) {
                 found(line);
             }
             start = (end + 1).min(block.len());
             if hit.is_some_and(|hit| hit < start) {
-                hit = needle.find_at(block, start).map(|hit| hit.start());
+                hit = needle.find_at(block, start);
             }
             if escape.is_some_and(|escape| escape < start) {
                 escape = memchr::memchr(b'\\', &block[start..]).map(|escape| start + escape);

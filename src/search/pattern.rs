@@ -2,6 +2,7 @@
 
 use regex::bytes::{Regex, RegexBuilder};
 
+use super::folded::Folded;
 use super::query::Literal;
 use crate::limits::{LITERAL_AUTOMATON_BYTES_MAX, QUERY_REGEX_BYTES_MAX};
 use crate::record::words::is_word_byte;
@@ -33,16 +34,38 @@ fn folded(text: &str) -> String {
         .collect()
 }
 
-/// Finds one of several literals, wherever it stands; nothing can find one of none.
-pub(super) fn any_of<'a>(literals: impl Iterator<Item = &'a str>) -> Option<Regex> {
-    let patterns: Vec<String> = literals.map(folded).collect();
-    if patterns.is_empty() { None } else { regex(&patterns.join("|")).ok() }
+/// Where one of some literals stands, in any case.
+#[derive(Debug)]
+pub(super) enum Needle {
+    One(Folded),
+    Any(Regex),
+}
+
+impl Needle {
+    /// For `literals`; nothing can find one of none, or of too many.
+    pub(super) fn of(literals: &[&str]) -> Option<Self> {
+        if let [one] = literals
+            && let Some(folded) = Folded::new(one)
+        {
+            return Some(Self::One(folded));
+        }
+        let patterns: Vec<String> = literals.iter().map(|literal| folded(literal)).collect();
+        if patterns.is_empty() { None } else { regex(&patterns.join("|")).ok().map(Self::Any) }
+    }
+
+    /// Where the first from `from` on begins.
+    pub(super) fn find_at(&self, text: &[u8], from: usize) -> Option<usize> {
+        match self {
+            Self::One(folded) => folded.find_at(text, from),
+            Self::Any(regex) => regex.find_at(text, from).map(|found| found.start()),
+        }
+    }
 }
 
 /// A literal that is looked for in texts.
 #[derive(Debug)]
 pub(super) struct Finder {
-    regex: Regex,
+    literal: Finding,
     start_is_word: bool,
     end_is_word: bool,
     open_start: bool,
@@ -50,12 +73,32 @@ pub(super) struct Finder {
     is_word: bool,
 }
 
+#[derive(Debug)]
+enum Finding {
+    /// ASCII, and how long it is.
+    Folded(Folded, usize),
+    Regex(Regex),
+}
+
+impl Finding {
+    /// Where it first stands from `from` on.
+    fn find_at(&self, text: &[u8], from: usize) -> Option<(usize, usize)> {
+        match self {
+            Self::Folded(folded, len) => folded.find_at(text, from).map(|start| (start, start + len)),
+            Self::Regex(regex) => regex.find_at(text, from).map(|found| (found.start(), found.end())),
+        }
+    }
+}
+
 impl Finder {
     /// Compiles `literal`; `None` if it is too long for that.
     pub(super) fn new(literal: &Literal) -> Option<Self> {
         let bytes = literal.text.as_bytes();
         Some(Self {
-            regex: built(&folded(&literal.text), LITERAL_AUTOMATON_BYTES_MAX).ok()?,
+            literal: match Folded::new(&literal.text) {
+                Some(folded) => Finding::Folded(folded, bytes.len()),
+                None => Finding::Regex(built(&folded(&literal.text), LITERAL_AUTOMATON_BYTES_MAX).ok()?),
+            },
             start_is_word: bytes.first().is_some_and(|&byte| is_word_byte(byte)),
             end_is_word: bytes.last().is_some_and(|&byte| is_word_byte(byte)),
             open_start: literal.open_start,
@@ -71,29 +114,39 @@ impl Finder {
 
     /// Whether `text` holds the literal, beginning and ending where words do.
     pub(super) fn is_in(&self, text: &[u8]) -> bool {
-        self.any(text, |start, end| {
-            let cuts_start = self.start_is_word && !self.open_start && start > 0 && is_word_byte(text[start - 1]);
-            let cuts_end = self.end_is_word && !self.open_end && text.get(end).is_some_and(|&byte| is_word_byte(byte));
-            !cuts_start && !cuts_end
-        })
+        self.any(text, |start, end| self.is_whole(text, start, end))
+    }
+
+    /// Whether what stands at `start`, where the literal was found, begins and ends where words do. `None` if only a search can tell.
+    pub(super) fn is_at(&self, text: &[u8], start: usize) -> Option<bool> {
+        match self.literal {
+            Finding::Folded(_, len) => Some(self.is_whole(text, start, start + len)),
+            Finding::Regex(_) => None,
+        }
+    }
+
+    fn is_whole(&self, text: &[u8], start: usize, end: usize) -> bool {
+        let cuts_start = self.start_is_word && !self.open_start && start > 0 && is_word_byte(text[start - 1]);
+        let cuts_end = self.end_is_word && !self.open_end && text.get(end).is_some_and(|&byte| is_word_byte(byte));
+        !cuts_start && !cuts_end
     }
 
     /// Whether `text` is the literal, with anything at its open ends.
     pub(super) fn is_all_of(&self, text: &[u8]) -> bool {
         if !self.open_start && !self.open_end {
             // It can't match at the start in two lengths: each of its characters matches one.
-            return self.regex.find(text).is_some_and(|found| found.range() == (0..text.len()));
+            return self.literal.find_at(text, 0) == Some((0, text.len()));
         }
         self.any(text, |start, end| (self.open_start || start == 0) && (self.open_end || end == text.len()))
     }
 
     fn any(&self, text: &[u8], is_right: impl Fn(usize, usize) -> bool) -> bool {
         let mut from = 0;
-        while let Some(found) = self.regex.find_at(text, from) {
-            if is_right(found.start(), found.end()) {
+        while let Some((start, end)) = self.literal.find_at(text, from) {
+            if is_right(start, end) {
                 return true;
             }
-            from = found.start() + 1;
+            from = start + 1;
         }
         false
     }
@@ -121,6 +174,6 @@ mod tests {
             let literal = Literal { text: text.to_owned(), open_start: false, open_end: false };
             assert!(Finder::new(&literal).is_some_and(|finder| finder.is_in(text.to_uppercase().as_bytes()) || text == "ÄÖÜ ß"), "{text}");
         }
-        assert!(any_of(words.into_iter()).is_some());
+        assert!(Needle::of(&words).is_some());
     }
 }

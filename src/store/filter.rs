@@ -60,11 +60,17 @@ impl FilterBuilder {
     /// Gives the last block of `table` the filter of its raw bytes, if that is wanted, and its share of the archive suffices.
     pub fn index_last(&mut self, index: Index, block: &[u8], table: &mut Meta) {
         if index == Index::On
-            && let Some(last) = table.blocks.last()
-            && table.filter_bytes() < SEGMENT_FILTERS_BYTES_MAX
+            && let Some(last) = table.blocks.len().checked_sub(1)
         {
-            let bytes_max = last.len as usize / FILTER_SHARE;
-            table.set_filter(self.build(block, bytes_max));
+            self.index_block(block, table, last);
+        }
+    }
+
+    /// Gives the block `at` of `table` the filter of its raw bytes, if its share of the archive suffices.
+    pub fn index_block(&mut self, block: &[u8], table: &mut Meta, at: usize) {
+        if table.filter_bytes() < SEGMENT_FILTERS_BYTES_MAX {
+            let bytes_max = table.blocks[at].len as usize / FILTER_SHARE;
+            table.blocks[at].filter = self.build(block, bytes_max);
         }
     }
 

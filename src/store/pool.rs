@@ -10,7 +10,8 @@
 //! on them. A raw file goes only after its archive is durable under its name, and its permit is released only after that.
 //!
 //! A full disk pauses: the segment stays raw and is tried again until there is space; nothing is dropped. Any other failure, also a panic, stops the
-//! pool and is reported once; no sync is ever repeated on the same file. Without compression a sealed file is made durable where it is, and
+//! pool and is reported once; no sync is ever repeated on the same file. While there is nothing to compress, the threads make the filters that load left out
+//! ([`late`]). Without compression a sealed file is made durable where it is, and
 //! permits bound the segments that are not durable yet.
 
 use std::fmt;
@@ -31,6 +32,7 @@ use super::segment::SealedSegment;
 
 mod compress;
 mod finish;
+mod late;
 mod shared;
 mod stats;
 

@@ -4,6 +4,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 use std::ops::ControlFlow;
 
 use super::Order;
@@ -86,18 +87,20 @@ impl Merge {
 
     /// Hands on every line before `bound`, the first key that may still come; all of them if none may.
     pub(super) fn emit(&mut self, bound: Option<i64>, mut emit: impl FnMut(i64, &[u8]) -> ControlFlow<()>) -> ControlFlow<()> {
-        while let Some(&Reverse((key, added, place))) = self.heads.peek() {
+        while let Some(mut head) = self.heads.peek_mut() {
+            let Reverse((key, _, place)) = *head;
             if bound.is_some_and(|bound| bound < key) && self.waiting_bytes <= self.waiting_bytes_max {
                 break;
             }
-            self.heads.pop();
             let run = &mut self.runs[place];
             let Entry { start, len, .. } = run.lines[run.next];
             emit(key, &run.bytes[start as usize..][..len as usize])?;
             run.next += 1;
             match run.lines.get(run.next) {
-                Some(entry) => self.heads.push(Reverse((entry.key, added, place))),
+                // Most often the run stays the first, and the heap as it is.
+                Some(entry) => head.0.0 = entry.key,
                 None => {
+                    PeekMut::pop(head);
                     self.waiting_bytes -= run.waiting_bytes();
                     *run = Run::default();
                     self.free.push(place);

@@ -7,8 +7,9 @@ use crossbeam_channel::{Receiver, Sender, select};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::finish::{Output, Ready};
+use super::late::{LateIndexer, Outcome};
 use super::{Job, SealedSegment, Shared};
-use crate::limits::COMPRESS_NICE;
+use crate::limits::{COMPRESS_NICE, INDEX_LATE_REST};
 use crate::record::stored::StoredScanner;
 use crate::store::codec::Compressor;
 use crate::store::cut::{BlockCutter, agrees, scan_block};
@@ -36,6 +37,7 @@ struct Bench {
     compressor: Option<Compressor>,
     filters: FilterBuilder,
     share: FilterShare,
+    late: LateIndexer,
 }
 
 /// How an attempt ended that brought no archive.
@@ -67,9 +69,35 @@ impl Worker {
             let job = select! {
                 recv(jobs) -> job => job.ok(),
                 recv(stop) -> _ => jobs.try_recv().ok(),
+                default(INDEX_LATE_REST) => {
+                    self.index_late(&mut bench.late);
+                    continue;
+                }
             };
             let Some(job) = job else { return };
             self.work_off(job, &mut bench);
+        }
+    }
+
+    /// Makes filters that load left out, as long as there is nothing else to do. What goes wrong costs a filter, and nothing else.
+    fn index_late(&self, indexer: &mut LateIndexer) {
+        let Shared { disk, dir, codec, late, .. } = &*self.shared;
+        let Some(codec) = *codec else { return };
+        while self.shared.has_rested()
+            && let Some(id) = late.pop()
+        {
+            let start_ns = thread_cpu_ns();
+            let outcome = indexer.index(disk, dir, (id, codec), || self.shared.has_rested());
+            self.shared.stats().index_late_cpu_ns.fetch_add(thread_cpu_ns() - start_ns, Ordering::Relaxed);
+            match outcome {
+                Ok(Outcome { indexed, is_whole }) => {
+                    self.shared.stats().blocks_indexed_late.fetch_add(indexed, Ordering::Relaxed);
+                    if !is_whole {
+                        late.push(id, true);
+                    }
+                }
+                Err(error) => tracing::debug!("no filters for {}: {error}", id.archive_name(Some(codec))),
+            }
         }
     }
 
@@ -138,13 +166,14 @@ impl Worker {
     ) -> Result<(Output, Meta), Failed> {
         let name = segment.id.archive_name(Some(codec));
         let archive = self.shared.disk.create(&name.clone().temporary().in_dir(&self.shared.dir))?;
-        let Bench { scanner, cutter, raw: buffer, out, compressor, filters, share } = bench;
+        let Bench { scanner, cutter, raw: buffer, out, compressor, filters, share, .. } = bench;
         let failed = |error| StorageError::Codec { path: segment.path.clone(), error };
         let compressor = match compressor {
             Some(compressor) => compressor,
             None => compressor.insert(Compressor::new(codec).map_err(failed)?),
         };
         let mut meta = Meta::new(Some(codec));
+        let mut unindexed = 0;
         let mut add = |block: &[u8], stats: Option<&BlockStats>| -> Result<(), Failed> {
             if self.shared.is_stopped() {
                 return Err(Failed::Stopped);
@@ -163,7 +192,7 @@ impl Worker {
                     share.indexed(index_ns);
                     self.shared.stats().index_cpu_ns.fetch_add(index_ns, Ordering::Relaxed);
                 } else {
-                    self.shared.stats().blocks_unindexed.fetch_add(1, Ordering::Relaxed);
+                    unindexed += 1;
                 }
             }
             Ok(())
@@ -185,7 +214,8 @@ impl Worker {
         if raw_bytes == 0 {
             add(&[], None)?; // no bytes at all are no gzip file
         }
-        Ok((Output::Archive(Written::new(archive, &self.shared.dir, name)), meta))
+        self.shared.stats().blocks_unindexed.fetch_add(unindexed, Ordering::Relaxed);
+        Ok((Output::Archive { written: Written::new(archive, &self.shared.dir, name), is_indexed: unindexed == 0 }, meta))
     }
 
     /// The table of a segment that stays raw. What the shard knows is taken as it is, so that the bytes need not be read again.

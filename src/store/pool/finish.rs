@@ -24,8 +24,8 @@ pub(super) struct Ready {
 /// What is to be made durable.
 #[derive(Debug)]
 pub(super) enum Output {
-    /// An archive, which replaces the raw file.
-    Archive(Written),
+    /// An archive, which replaces the raw file, and whether its blocks have the filters that they can have.
+    Archive { written: Written, is_indexed: bool },
     /// The raw file itself.
     Raw(DiskFile),
 }
@@ -39,6 +39,7 @@ struct Member {
     segment: SealedSegment,
     meta: Meta,
     archive: Option<Named>,
+    is_indexed: bool,
 }
 
 impl Finisher {
@@ -67,8 +68,9 @@ impl Finisher {
         let mut members = Vec::with_capacity(group.len());
         for ready in group.drain(..) {
             let Ready { segment, output, meta } = ready;
+            let is_indexed = !matches!(output, Output::Archive { is_indexed: false, .. });
             match self.name(output) {
-                Ok(archive) => members.push(Member { segment, meta, archive }),
+                Ok(archive) => members.push(Member { segment, meta, archive, is_indexed }),
                 Err(error) => self.put_back([segment], error)?,
             }
         }
@@ -86,7 +88,7 @@ impl Finisher {
     /// Makes the bytes durable, and gives an archive its name.
     fn name(&self, output: Output) -> Result<Option<Named>, StorageError> {
         match output {
-            Output::Archive(written) => written.sync()?.rename(&self.shared.disk).map(Some),
+            Output::Archive { written, .. } => written.sync()?.rename(&self.shared.disk).map(Some),
             Output::Raw(file) => file.fdatasync().map(|()| None),
         }
     }
@@ -108,7 +110,7 @@ impl Finisher {
 
     /// The archive is durable: writes its table, removes what it replaces, and gives the permit back.
     fn release(&self, member: Member, archive: Option<Durable>) -> Result<(), StorageError> {
-        let Member { segment, meta, archive: _ } = member;
+        let Member { segment, meta, archive: _, is_indexed } = member;
         let bytes = meta.encode();
         let write_meta = || durable::write_rebuildable(&self.shared.disk, &self.shared.dir, segment.id.meta_name(), &bytes);
         let written = write_meta();
@@ -117,7 +119,8 @@ impl Finisher {
         }
         // With the raw file gone there may be space for the table now; without it, the next start rebuilds it.
         match written.or_else(|error| if error.is_full() { write_meta() } else { Err(error) }) {
-            Ok(()) => {}
+            Ok(()) if is_indexed => {}
+            Ok(()) => self.shared.late.push(segment.id, false),
             Err(error) if error.is_full() => {
                 durable::discard(&self.shared.disk, &self.shared.dir, segment.id.meta_name());
                 self.shared.stats().metas_skipped.fetch_add(1, Ordering::Relaxed);

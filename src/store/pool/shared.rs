@@ -1,15 +1,16 @@
 //! What the pool's threads share.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 
+use super::late::Waiting;
 use super::stats::PoolStats;
 use super::{OnFatal, SealedSegment};
-use crate::limits::{DISK_FULL_RETRY_MS_MAX, DISK_FULL_RETRY_MS_MIN};
+use crate::limits::{DISK_FULL_RETRY_MS_MAX, DISK_FULL_RETRY_MS_MIN, INDEX_LATE_REST};
 use crate::store::disk::Disk;
 use crate::store::error::StorageError;
 use crate::store::filter::Index;
@@ -52,6 +53,10 @@ pub(super) struct Shared {
     started: Instant,
     stats: PoolStats,
     pacing: Mutex<Pacing>,
+    /// Archives that may get more filters later.
+    pub(super) late: Waiting,
+    /// When the last segment was submitted, in nanoseconds since the start.
+    last_submitted_ns: AtomicU64,
     /// Submitted and not archived yet.
     unfinished: AtomicUsize,
     draining: AtomicBool,
@@ -91,6 +96,8 @@ impl Shared {
             started: Instant::now(),
             stats: PoolStats::default(),
             pacing: Mutex::new(Pacing { arrivals: Arrivals::default(), ladder, retry_ms: DISK_FULL_RETRY_MS_MIN }),
+            late: Waiting::default(),
+            last_submitted_ns: AtomicU64::new(0),
             unfinished: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
@@ -105,8 +112,18 @@ impl Shared {
 
     pub(super) fn submit(&self, segment: SealedSegment) {
         self.unfinished.fetch_add(1, Ordering::SeqCst);
-        let submitted_ns = Some(self.now_ns());
-        self.enqueue(Job { segment, submitted_ns });
+        let submitted_ns = self.now_ns();
+        self.last_submitted_ns.store(submitted_ns, Ordering::Relaxed);
+        self.enqueue(Job { segment, submitted_ns: Some(submitted_ns) });
+    }
+
+    /// Whether there has been nothing to compress for a while, and there is no end near.
+    pub(super) fn has_rested(&self) -> bool {
+        let rested_ns = self.now_ns().saturating_sub(self.last_submitted_ns.load(Ordering::Relaxed));
+        INDEX_LATE_REST.as_nanos() as u64 <= rested_ns
+            && self.unfinished() == 0
+            && !self.draining.load(Ordering::Relaxed)
+            && !self.is_stopped()
     }
 
     /// Puts a segment back that met a full disk.

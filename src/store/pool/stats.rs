@@ -14,6 +14,8 @@ pub struct PoolStats {
     pub(super) compress_cpu_ns: AtomicU64,
     pub(super) index_cpu_ns: AtomicU64,
     pub(super) blocks_unindexed: AtomicU64,
+    pub(super) blocks_indexed_late: AtomicU64,
+    pub(super) index_late_cpu_ns: AtomicU64,
     pub(super) level: AtomicI32,
     pub(super) rescanned: AtomicU64,
     pub(super) metas_skipped: AtomicU64,
@@ -39,8 +41,12 @@ pub struct PoolSnapshot {
     pub compress_cpu_ns: u64,
     /// The part of it that token filters took, in nanoseconds.
     pub index_cpu_ns: u64,
-    /// Blocks without a filter, because filters had taken their share of the time.
+    /// Blocks without a filter at first, because filters had taken their share of the time.
     pub blocks_unindexed: u64,
+    /// Those of them that got one later, when there was nothing to compress.
+    pub blocks_indexed_late: u64,
+    /// The CPU time of that, in nanoseconds. It is not part of the others.
+    pub index_late_cpu_ns: u64,
     /// The level used last.
     pub level: i32,
     /// Segments whose file did not match what the shard had handed over with it, and was scanned instead.
@@ -67,6 +73,8 @@ impl PoolStats {
             compress_cpu_ns: self.compress_cpu_ns.load(Ordering::Relaxed),
             index_cpu_ns: self.index_cpu_ns.load(Ordering::Relaxed),
             blocks_unindexed: self.blocks_unindexed.load(Ordering::Relaxed),
+            blocks_indexed_late: self.blocks_indexed_late.load(Ordering::Relaxed),
+            index_late_cpu_ns: self.index_late_cpu_ns.load(Ordering::Relaxed),
             level: self.level.load(Ordering::Relaxed),
             rescanned: self.rescanned.load(Ordering::Relaxed),
             metas_skipped: self.metas_skipped.load(Ordering::Relaxed),

@@ -1,0 +1,183 @@
+//! Filters of blocks that had none for lack of time: made while there is nothing to compress, from the archive.
+//!
+//! What is left at a stop stays as it is: searches read those blocks. An archive that is deleted meanwhile leaves no table behind.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use crate::limits::{BLOCK_BYTES, INDEX_LATE_SEGMENTS_MAX};
+use crate::store::catalog;
+use crate::store::codec::BlockDecoder;
+use crate::store::disk::Disk;
+use crate::store::durable;
+use crate::store::error::StorageError;
+use crate::store::filter::FilterBuilder;
+use crate::store::meta::Meta;
+use crate::store::name::{Codec, SegmentId};
+
+/// Archives some of whose blocks have no filter yet.
+#[derive(Debug, Default)]
+pub(super) struct Waiting(Mutex<VecDeque<SegmentId>>);
+
+impl Waiting {
+    /// Adds one, unless there are too many; `is_first` where it is not done with.
+    pub(super) fn push(&self, id: SegmentId, is_first: bool) {
+        let mut ids = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if ids.len() < INDEX_LATE_SEGMENTS_MAX {
+            if is_first { ids.push_front(id) } else { ids.push_back(id) }
+        }
+    }
+
+    pub(super) fn pop(&self) -> Option<SegmentId> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+}
+
+/// What came of one archive.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Outcome {
+    /// Blocks that have a filter now.
+    pub(super) indexed: u64,
+    /// Whether all blocks were looked at.
+    pub(super) is_whole: bool,
+}
+
+/// Decodes blocks and makes their filters, keeping its buffers.
+#[derive(Default)]
+pub(super) struct LateIndexer {
+    decoder: BlockDecoder,
+    stored: Vec<u8>,
+    raw: Vec<u8>,
+    filters: FilterBuilder,
+}
+
+impl LateIndexer {
+    /// Makes the filters that the archive `id` lacks, as long as `may_go_on`. Blocks of one long line stay without.
+    pub(super) fn index(
+        &mut self,
+        disk: &Disk,
+        dir: &Path,
+        (id, codec): (SegmentId, Codec),
+        may_go_on: impl Fn() -> bool,
+    ) -> Result<Outcome, StorageError> {
+        let nothing = Outcome { indexed: 0, is_whole: true };
+        let path = id.archive_name(Some(codec)).in_dir(dir);
+        let Some(archive) = disk.open_existing(&path)? else { return Ok(nothing) };
+        let read = catalog::read_table(disk, &id.meta_name().in_dir(dir), &mut self.stored)?;
+        let Some(mut table) = read.filter(|table| table.codec == Some(codec)) else { return Ok(nothing) };
+        let (mut indexed, mut is_whole) = (0, true);
+        for at in 0..table.blocks.len() {
+            let block = &table.blocks[at];
+            if block.filter.is_some() || BLOCK_BYTES < block.stats.raw_len as usize {
+                continue;
+            }
+            if !may_go_on() {
+                is_whole = false;
+                break;
+            }
+            self.stored.resize(block.len as usize, 0);
+            archive.read_exact_at(&mut self.stored, block.offset)?;
+            let decoded = self.decoder.decode(codec, &self.stored, block.stats.raw_len as usize, &mut self.raw);
+            decoded.map_err(|error| StorageError::damaged(&path, error.to_string()))?;
+            self.filters.index_block(&self.raw, &mut table, at);
+            indexed += u64::from(table.blocks[at].filter.is_some());
+        }
+        if 0 < indexed {
+            self.replace(disk, dir, id, codec, &table)?;
+        }
+        Ok(Outcome { indexed, is_whole })
+    }
+
+    fn replace(&self, disk: &Disk, dir: &Path, id: SegmentId, codec: Codec, table: &Meta) -> Result<(), StorageError> {
+        let written = durable::write_rebuildable(disk, dir, id.meta_name(), &table.encode());
+        if written.is_err() {
+            durable::discard(disk, dir, id.meta_name());
+        }
+        written?;
+        // Whoever deletes an archive deletes its table then, which may have been the one before this.
+        if disk.len(&id.archive_name(Some(codec)).in_dir(dir)).is_err_and(|error| error.is_not_found()) {
+            let _ = disk.remove(&id.meta_name().in_dir(dir));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::record::stored::StoredScanner;
+    use crate::store::codec::Compressor;
+    use crate::store::cut::scan_block;
+    use crate::store::name::{ShardTag, Stream};
+
+    const BLOCKS: usize = 4;
+
+    fn block(n: usize) -> String {
+        (0..500).map(|line| format!("{{\"level\":\"info\",\"message\":\"block{n}word line{line:04}\"}}\n")).collect()
+    }
+
+    /// An archive of which the second block has a filter.
+    fn archive(dir: &Path, codec: Codec) -> SegmentId {
+        let id = SegmentId { stream: Stream::Logs, shard: ShardTag::SINGLE, sealed_at_s: 1_795_532_400, seq: 1 };
+        let (mut table, mut bytes, mut out) = (Meta::new(Some(codec)), Vec::new(), Vec::new());
+        for n in 0..BLOCKS {
+            let raw = block(n).into_bytes();
+            let crc = Compressor::new(codec).unwrap().compress(&raw, 1, &mut out).unwrap();
+            table.push(out.len() as u64, Some(crc), scan_block(&raw, &mut StoredScanner::default()));
+            if n == 1 {
+                table.set_filter(FilterBuilder::default().build(&raw, 10_000));
+            }
+            bytes.extend_from_slice(&out);
+        }
+        std::fs::write(id.archive_name(Some(codec)).in_dir(dir), bytes).unwrap();
+        std::fs::write(id.meta_name().in_dir(dir), table.encode()).unwrap();
+        id
+    }
+
+    fn table(dir: &Path, id: SegmentId) -> Meta {
+        catalog::read_table(&Disk::new(), &id.meta_name().in_dir(dir), &mut Vec::new()).unwrap().unwrap()
+    }
+
+    #[test]
+    fn what_has_no_filter_gets_one_and_nothing_else_changes() {
+        for codec in Codec::ALL {
+            let dir = tempfile::tempdir().unwrap();
+            let id = archive(dir.path(), codec);
+            let before = table(dir.path(), id);
+            let turns = Cell::new(0);
+            let once = || turns.replace(turns.get() + 1) == 0;
+            let mut indexer = LateIndexer::default();
+            let first = indexer.index(&Disk::new(), dir.path(), (id, codec), once).unwrap();
+            assert_eq!(first, Outcome { indexed: 1, is_whole: false }, "a segment came meanwhile");
+            let rest = indexer.index(&Disk::new(), dir.path(), (id, codec), || true).unwrap();
+            assert_eq!(rest, Outcome { indexed: 2, is_whole: true });
+            let mut after = table(dir.path(), id);
+            for (n, block_) in after.blocks.iter_mut().enumerate() {
+                let room = block_.len as usize / crate::limits::FILTER_SHARE;
+                let expected = FilterBuilder::default().build(block(n).as_bytes(), if n == 1 { 10_000 } else { room });
+                assert!(block_.filter.is_some() && block_.filter == expected, "{codec:?} {n}");
+                block_.filter = before.blocks[n].filter.clone();
+            }
+            assert_eq!(after, before);
+            assert_eq!(indexer.index(&Disk::new(), dir.path(), (id, codec), || true).unwrap(), Outcome { indexed: 0, is_whole: true });
+        }
+    }
+
+    #[test]
+    fn an_archive_that_is_deleted_meanwhile_leaves_no_table() {
+        let dir = tempfile::tempdir().unwrap();
+        let id = archive(dir.path(), Codec::Zstd);
+        let delete = || {
+            let _ = std::fs::remove_file(id.archive_name(Some(Codec::Zstd)).in_dir(dir.path()));
+            let _ = std::fs::remove_file(id.meta_name().in_dir(dir.path()));
+            true
+        };
+        LateIndexer::default().index(&Disk::new(), dir.path(), (id, Codec::Zstd), delete).unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        let gone = LateIndexer::default().index(&Disk::new(), dir.path(), (id, Codec::Zstd), || true).unwrap();
+        assert_eq!(gone, Outcome { indexed: 0, is_whole: true });
+    }
+}

@@ -128,12 +128,12 @@ fn pauses(page: &mut Page, telemetry: &Telemetry) {
 }
 
 fn services(page: &mut Page, telemetry: &Telemetry) {
-    page.family("logboom_records_by_service_total", "counter", "Records by service; names beyond the limit together, without the label.");
+    page.family("logboom_records_by_service_total", "counter", "Records by service; names beyond the limit together, with an empty label.");
     let (by_name, other) = telemetry.services.snapshot();
     for (name, count) in &by_name {
         page.sample("logboom_records_by_service_total", &[("service", name)], count);
     }
-    page.sample("logboom_records_by_service_total", &[], other);
+    page.sample("logboom_records_by_service_total", &[("service", "")], other);
 }
 
 fn sources(page: &mut Page, telemetry: &Telemetry) {

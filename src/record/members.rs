@@ -102,8 +102,8 @@ fn read_level(value: Value<'_>) -> Level {
 
 fn read_time(value: Value<'_>, times: &mut TimeReader) -> Option<Timestamp> {
     match value {
-        Value::String(escaped) => times.parse(std::str::from_utf8(&decoded(escaped)).ok()?),
-        Value::Bare(text) => times.parse(std::str::from_utf8(text).ok()?),
+        Value::String(escaped) => times.parse_bytes(&decoded(escaped)),
+        Value::Bare(text) => times.parse_bytes(text),
         Value::Object(_) | Value::Array(_) => None,
     }
 }

@@ -97,18 +97,27 @@ impl Default for TimeReader {
 impl TimeReader {
     /// Like [`Timestamp::parse`].
     pub fn parse(&mut self, text: &str) -> Option<Timestamp> {
-        if let Some((second_text, rest)) = text.as_bytes().split_first_chunk::<SECOND_BYTES>() {
+        self.parse_usual(text.as_bytes()).or_else(|| Timestamp::parse(text))
+    }
+
+    /// The same of bytes, of which only unusual ones are looked at for being UTF-8.
+    pub fn parse_bytes(&mut self, text: &[u8]) -> Option<Timestamp> {
+        self.parse_usual(text).or_else(|| Timestamp::parse(std::str::from_utf8(text).ok()?))
+    }
+
+    fn parse_usual(&mut self, text: &[u8]) -> Option<Timestamp> {
+        if let Some((second_text, rest)) = text.split_first_chunk::<SECOND_BYTES>() {
             if *second_text == self.second_text
                 && let Some(micros) = parse_utc_fraction(rest)
             {
                 return Some(Timestamp(self.second_us + micros));
             }
-            if let Some(time) = parse_utc(text.as_bytes()) {
+            if let Some(time) = parse_utc(text) {
                 (self.second_text, self.second_us) = (*second_text, time.0 - parse_utc_fraction(rest)?);
                 return Some(time);
             }
         }
-        Timestamp::parse(text)
+        None
     }
 }
 

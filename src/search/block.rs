@@ -78,6 +78,11 @@ impl Reader {
         Ok(Some(&self.raw))
     }
 
+    /// What was read last.
+    pub(super) fn raw(&mut self) -> &mut Vec<u8> {
+        &mut self.raw
+    }
+
     /// Gives back what only `unit`'s long line needed.
     pub(super) fn forget(&mut self, unit: &Unit) {
         if unit.is_long() {

@@ -238,18 +238,25 @@ impl<'a> Scanner<'a> {
         Self { search, reader: Reader::default(), matcher, times: TimeReader::default() }
     }
 
-    /// Hands each matching line of `unit` that is within the range to `found`, with its time if `needs_time`, else with any within the range.
-    fn each(&mut self, unit: &Unit, needs_time: bool, mut found: impl FnMut(&[u8], i64, &mut TimeReader)) -> Result<(), StorageError> {
-        let Self { search, reader, matcher, times } = self;
+    /// Looks at `unit`, and gives back what only its long line needed.
+    fn look<T>(&mut self, unit: &Unit, look: impl FnOnce(&mut Self) -> Result<T, StorageError>) -> Result<T, StorageError> {
         let _long = unit.lock();
-        let block = match reader.read(&search.request.disk, search.request.dir, &search.sources, unit) {
-            Ok(Some(block)) => block,
-            Ok(None) => return Ok(()),
-            Err(error) => {
-                reader.forget(unit);
-                return Err(error);
-            }
-        };
+        let seen = look(self);
+        self.reader.forget(unit);
+        self.matcher.forget();
+        seen
+    }
+
+    /// Hands each matching line of `unit` that is within the range to `found`, with where it is in the block, and with its time if `needs_time`, else with any within
+    /// the range.
+    fn each(
+        &mut self,
+        unit: &Unit,
+        needs_time: bool,
+        mut found: impl FnMut(&[u8], usize, i64, &mut TimeReader),
+    ) -> Result<(), StorageError> {
+        let Self { search, reader, matcher, times } = self;
+        let Some(block) = reader.read(&search.request.disk, search.request.dir, &search.sources, unit)? else { return Ok(()) };
         let is_inside = search.pruner.is_within(unit.time.min_us) && search.pruner.is_within(unit.time.max_us);
         matcher.each_match(block, |line| {
             let time_us = if needs_time || !is_inside {
@@ -258,26 +265,28 @@ impl<'a> Scanner<'a> {
                 unit.time.max_us
             };
             if is_inside || search.pruner.is_within(time_us) {
-                found(line, time_us, times);
+                found(line, line.as_ptr() as usize - block.as_ptr() as usize, time_us, times);
             }
         });
-        reader.forget(unit);
-        matcher.forget();
         Ok(())
     }
 
     fn run(&mut self, unit: &Unit, order: Order, limit: Option<usize>) -> Result<Run, StorageError> {
-        let mut run = Run::default();
-        self.each(unit, true, |line, time_us, _| run.push(order.key(time_us), line))?;
-        run.finish(order, limit);
-        Ok(run)
+        self.look(unit, |scanner| {
+            let mut run = Run::default();
+            scanner.each(unit, true, |line, start, time_us, _| run.push(order.key(time_us), start, line.len()))?;
+            run.finish(order, limit, scanner.reader.raw());
+            Ok(run)
+        })
     }
 
     fn count(&mut self, unit: &Unit, by: Option<&By>) -> Result<Counts, StorageError> {
-        let mut counts = Counts::default();
         let needs_time = matches!(by, Some(By::Time(_) | By::TimeAndLevel(_)));
-        self.each(unit, needs_time, |line, time_us, times| counts.add(by, line, time_us, times))?;
-        Ok(counts)
+        self.look(unit, |scanner| {
+            let mut counts = Counts::default();
+            scanner.each(unit, needs_time, |line, _, time_us, times| counts.add(by, line, time_us, times))?;
+            Ok(counts)
+        })
     }
 }
 

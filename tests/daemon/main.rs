@@ -11,6 +11,7 @@ mod disk;
 mod formats;
 mod http;
 mod intake;
+mod metrics;
 mod outputs;
 mod readers;
 mod recovery;

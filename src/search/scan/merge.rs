@@ -11,6 +11,8 @@ use super::Order;
 use crate::limits::{BLOCK_DECODED_BYTES_MAX, SEARCH_LINE_BYTES};
 
 /// The matching lines of one block, by key.
+///
+/// Invariant: each line is within `bytes`, once there are any.
 #[derive(Debug, Default)]
 pub(super) struct Run {
     bytes: Vec<u8>,
@@ -29,18 +31,30 @@ const _: () = assert!(BLOCK_DECODED_BYTES_MAX <= u32::MAX as usize);
 const _: () = assert!(size_of::<Entry>() == SEARCH_LINE_BYTES);
 
 impl Run {
-    pub(super) fn push(&mut self, key: i64, line: &[u8]) {
-        self.lines.push(Entry { key, start: self.bytes.len() as u32, len: line.len() as u32 });
-        self.bytes.extend_from_slice(line);
+    /// A line of `len` bytes at `start` in the block.
+    pub(super) fn push(&mut self, key: i64, start: usize, len: usize) {
+        self.lines.push(Entry { key, start: start as u32, len: len as u32 });
     }
 
-    /// Puts the lines in order, and keeps the first `limit` of them. Lines of one time stay in the order of their file, or in the reverse.
-    pub(super) fn finish(&mut self, order: Order, limit: Option<usize>) {
-        match order {
-            Order::OldestFirst => self.lines.sort_unstable_by_key(|entry| (entry.key, entry.start)),
-            Order::NewestFirst => self.lines.sort_unstable_by_key(|entry| (entry.key, !entry.start)),
+    /// Puts the lines in order, and keeps the first `limit` of them. Lines of one time stay in the order of their file, or in the reverse. Where they are most of
+    /// `block`, it is taken as it is; otherwise they are copied.
+    pub(super) fn finish(&mut self, order: Order, limit: Option<usize>, block: &mut Vec<u8>) {
+        if order == Order::NewestFirst {
+            self.lines.reverse();
         }
+        self.lines.sort_by_key(|entry| entry.key); // stable, and fast where most of it is in order
         self.lines.truncate(limit.unwrap_or(usize::MAX));
+        let bytes: usize = self.lines.iter().map(|entry| entry.len as usize).sum();
+        if block.len() <= 2 * bytes {
+            self.bytes = std::mem::take(block);
+            return;
+        }
+        self.bytes.reserve_exact(bytes);
+        for entry in &mut self.lines {
+            let line = &block[entry.start as usize..][..entry.len as usize];
+            entry.start = self.bytes.len() as u32;
+            self.bytes.extend_from_slice(line);
+        }
     }
 
     /// What it takes while it waits.

@@ -18,6 +18,7 @@ mod sqlite;
 mod target;
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -34,6 +35,25 @@ use crate::store::unread::ReadMark;
 
 use self::follower::Follower;
 pub use self::target::{Kind, Target, clash};
+
+/// Why `target` can't be an output, if a file that is there already is not its own. What may change by itself, such as a lock, is no reason. Changes nothing.
+pub fn foreign(target: &Target) -> Option<String> {
+    let looked = match target.kind {
+        Kind::Csv => csv::look(&target.path),
+        Kind::Sqlite => sqlite::look(&target.path),
+    };
+    looked.err().map(|error| format!("output {target}: {error}"))
+}
+
+/// Makes the folder of an output's file, and says so where it was missing.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    let is_missing = !folder.as_os_str().is_empty() && !folder.exists();
+    std::fs::create_dir_all(folder)?;
+    if is_missing {
+        tracing::info!("created {}, for an output", folder.display());
+    }
+    Ok(())
+}
 
 /// Why an output can't go on for now. Its text names the file.
 #[derive(Debug, Error)]

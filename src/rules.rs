@@ -112,6 +112,12 @@ impl Rules {
         Ok(rules)
     }
 
+    /// Fields of rules that are one slip of the keyboard away from a well-known one: as written, and what may be meant.
+    pub fn doubtful_fields(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        let fields = self.targets.iter().filter_map(|target| target.field.as_deref());
+        fields.filter_map(|field| syntax::nearly_known(field).map(|known| (field, known)))
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.targets.is_empty()

@@ -3,6 +3,8 @@
 use super::serve::{ServeArgs, budget, load, preflight};
 use super::{Failure, Outcome};
 use crate::host::lock::DirectoryLock;
+use crate::host::preflight::MissingDirectories;
+use crate::limits::MIB;
 use crate::metrics::stdout;
 use crate::store::guard;
 
@@ -15,19 +17,15 @@ pub fn check(args: &ServeArgs) -> Result<Outcome, Failure> {
     }
     let budget = budget(&config);
     text += "\nmemory budget, bytes at most\n";
-    for (name, bytes) in &budget.parts {
-        text += &format!("  {name:<34} {bytes:>13}\n");
+    for (name, bytes) in budget.parts.iter().copied().chain([("total", budget.total())]) {
+        text += &format!("  {name:<34} {bytes:>13} {:>11.1} MiB\n", bytes as f64 / MIB as f64);
     }
-    text += &format!("  {:<34} {:>13}\n", "total", budget.total());
     stdout::print(&text);
     DirectoryLock::look(&config.data_dir).map_err(Failure::refused)?;
-    // The preflight tries the directory by writing, and creates what is missing of it.
-    let missing: Vec<_> = config.data_dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
+    let missing = MissingDirectories::of(&config.data_dir);
     let looked = preflight(&config);
     let paused = guard::reason_to_pause(&config.data_dir, config.min_free);
-    for dir in missing {
-        let _ = std::fs::remove_dir(dir); // unless somebody uses it by now
-    }
+    missing.remove();
     looked?;
     stdout::print("\npreflight: nothing stands in the way\n");
     if let Some(reason) = paused {

@@ -16,7 +16,7 @@ use crate::config::{Config, Resolved, Settings};
 use crate::host::cores;
 use crate::host::lock::DirectoryLock;
 use crate::host::ports::Reservation;
-use crate::host::preflight::{self, Needs};
+use crate::host::preflight::{self, MissingDirectories, Needs};
 use crate::host::signals::{self, Signal};
 use crate::host::systemd::{self, LongStart, Watchdog};
 use crate::http::config::{Setting, Shown};
@@ -25,7 +25,7 @@ use crate::limits;
 use crate::limits::budget::{BudgetInputs, MemoryBudget};
 use crate::metrics::counters::Closed;
 use crate::metrics::{Phase, StoreSource, Telemetry, stdout};
-use crate::outputs::{Output, Outputs, OutputsConfig};
+use crate::outputs::{self, Output, Outputs, OutputsConfig};
 use crate::record::Protocol;
 use crate::record::detect::Format;
 use crate::shard::balance::Balancer;
@@ -60,7 +60,11 @@ const INTAKE_SHARE: f64 = 0.5;
 
 /// Resolves the configuration on this machine.
 pub fn load(args: &ServeArgs) -> Result<Config, Failure> {
-    Config::load(args.config.as_deref(), &args.settings, &cores::available()).map_err(Failure::refused)
+    let config = Config::load(args.config.as_deref(), &args.settings, &cores::available()).map_err(Failure::refused)?;
+    for (field, known) in config.rules.doubtful_fields() {
+        tracing::warn!("a rule looks at the field {field}; is {known} meant?");
+    }
+    Ok(config)
 }
 
 /// The memory that `config` needs at most.
@@ -98,14 +102,16 @@ pub fn preflight(config: &Config) -> Result<(), Failure> {
         http: config.http,
         data_dir: config.data_dir.clone(),
     };
-    let problems = preflight::run(&needs);
-    if problems.is_empty() { Ok(()) } else { Err(Failure::Refused(problems.iter().map(ToString::to_string).collect())) }
+    let mut problems: Vec<String> = preflight::run(&needs).iter().map(ToString::to_string).collect();
+    problems.extend(config.outputs.iter().filter_map(outputs::foreign));
+    if problems.is_empty() { Ok(()) } else { Err(Failure::Refused(problems)) }
 }
 
 /// Runs the daemon to its end, with the store on `disk`.
 pub fn serve(args: &ServeArgs, disk: Disk) -> Result<Outcome, Failure> {
     let config = load(args)?;
-    preflight(&config)?;
+    let missing = MissingDirectories::of(&config.data_dir);
+    preflight(&config).inspect_err(|_| missing.remove())?;
     let signals = signals::start().map_err(|error| Failure::refused(format_args!("cannot handle signals: {error}")))?;
     // Never released by hand: after a failed start, a failure or a deadline, shards and pool may write until the very end.
     DirectoryLock::acquire(&config.data_dir).map_err(Failure::refused)?.hold_until_exit();

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use super::ports;
 use crate::limits::{EXECUTOR_IO_BYTES, HTTP_CONNECTIONS_MAX};
 
+pub use directory::MissingDirectories;
 pub use problem::Problem;
 
 /// Open files of a shard beside its connections and listeners: three rings and an eventfd of its executor; for each of two streams the open segment and one that is

@@ -146,7 +146,7 @@ impl MemoryBudget {
             + 2 * record_bytes_max
             + (HTTP_SEARCH_PIECES_MAX + 2) * GROWTH * HTTP_SEARCH_PIECE_BYTES;
         let counted_bytes =
-            SEARCH_GROUPS_MAX * (SEARCH_GROUP_NAME_BYTES_MAX + 128) + HTTP_SEARCH_GROUPS_MAX * 8 * (SEARCH_GROUP_NAME_BYTES_MAX + 64);
+            2 * SEARCH_GROUPS_MAX * (SEARCH_GROUP_NAME_BYTES_MAX + 128) + HTTP_SEARCH_GROUPS_MAX * 8 * (SEARCH_GROUP_NAME_BYTES_MAX + 64);
         let scan_bytes =
             looked_at_bytes(BLOCK_BYTES) + QUERY_AUTOMATA_BYTES + DECODER_BYTES + (run_bytes + waiting_bytes).max(counted_bytes);
         let search_bytes = GROWTH * HTTP_SEARCH_BLOCKS_MAX * SEARCH_BLOCK_BYTES + tables_bytes.max(scan_bytes);

@@ -23,13 +23,16 @@ pub fn ready_line(listen: &[(Protocol, SocketAddr)], http: Option<SocketAddr>) -
     line
 }
 
-/// The lines of one interval.
+/// The lines of one interval. Without a sample there is no latency, and no line that says one.
 pub fn interval_lines(records: u64, elapsed: Duration, written: &Latencies, synced: &Latencies) -> String {
     let rate = (records as f64 / elapsed.as_secs_f64().max(1e-9)).round() as u64;
-    let (written, synced) = (percentiles(written), percentiles(synced));
-    format!(
-        "[METRIC] Logs processed: {rate} logs/sec\n[METRIC] Latency received->written: {written}\n[METRIC] Latency received->synced: {synced}\n"
-    )
+    let mut lines = format!("[METRIC] Logs processed: {rate} logs/sec\n");
+    for (name, latencies) in [("written", written), ("synced", synced)] {
+        if 0 < latencies.count() {
+            writeln!(lines, "[METRIC] Latency received->{name}: {}", percentiles(latencies)).expect("a string takes everything");
+        }
+    }
+    lines
 }
 
 fn percentiles(latencies: &Latencies) -> String {
@@ -69,6 +72,7 @@ pub fn start(telemetry: Arc<Telemetry>, interval: Duration) -> std::io::Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::latency::LatencySlot;
 
     #[test]
     fn to_the_letter() {
@@ -77,10 +81,14 @@ mod tests {
         assert_eq!(ready_line(&tcp, None), "ready tcp=127.0.0.1:7171");
         let both = [tcp[0], (Protocol::Relp, "[::1]:20514".parse().unwrap())];
         assert_eq!(ready_line(&both, None), "ready tcp=127.0.0.1:7171 relp=[::1]:20514");
-        let lines = interval_lines(204_690, Duration::from_secs(2), &Latencies::default(), &Latencies::default());
+        let (none, mut some) = (Latencies::default(), Latencies::default());
+        let slot = LatencySlot::default();
+        slot.record([(1_000_000, 1)].into_iter());
+        some.take(&slot);
+        let lines = interval_lines(204_690, Duration::from_secs(2), &some, &none);
         let expected = "[METRIC] Logs processed: 102345 logs/sec\n\
-                        [METRIC] Latency received->written: p50 0.00 ms, p99 0.00 ms, p99.9 0.00 ms, max 0.00 ms\n\
-                        [METRIC] Latency received->synced: p50 0.00 ms, p99 0.00 ms, p99.9 0.00 ms, max 0.00 ms\n";
+                        [METRIC] Latency received->written: p50 1.00 ms, p99 1.00 ms, p99.9 1.00 ms, max 1.00 ms\n";
         assert_eq!(lines, expected);
+        assert_eq!(interval_lines(0, Duration::from_secs(1), &none, &none), "[METRIC] Logs processed: 0 logs/sec\n");
     }
 }

@@ -28,6 +28,22 @@ pub(super) use names::Names;
 use place::Place;
 use writer::RowWriter;
 
+const NO_CURSOR: &str = "exists, and no cursor file beside it says what of the store it holds";
+
+fn foreign(names: &Names, what: &str) -> OutputError {
+    OutputError::Foreign(format!("{}: {what}; move it away, or choose another path", names.open().display()))
+}
+
+/// Whether what is there can be this output's.
+pub(super) fn look(path: &Path) -> Result<(), OutputError> {
+    let (disk, names) = (Disk::new(), Names::new(path));
+    let is_new = match Place::read(&disk, &names) {
+        Err(OutputError::Foreign(what)) => return Err(OutputError::Foreign(what)),
+        read => matches!(read, Ok(None)),
+    };
+    if is_new && disk.len(names.open()).is_ok_and(|len| 0 < len) { Err(foreign(&names, NO_CURSOR)) } else { Ok(()) }
+}
+
 pub(super) struct Csv {
     disk: Disk,
     names: Names,
@@ -51,7 +67,7 @@ impl Csv {
     /// Finds the place again, and cuts the CSV file there.
     pub(super) fn open(disk: Disk, path: &Path, rotation: RotationPolicy) -> Result<Csv, OutputError> {
         let names = Names::new(path);
-        std::fs::create_dir_all(names.folder()).map_err(|error| StorageError::io(Op::Create, names.folder(), error))?;
+        super::make_folder(names.folder()).map_err(|error| StorageError::io(Op::Create, names.folder(), error))?;
         let found = Place::read(&disk, &names)?;
         let is_new = found.is_none();
         let place = found.unwrap_or_default();
@@ -89,12 +105,9 @@ impl Csv {
             opened => opened?,
         };
         let len = file.len()?;
-        let refused = |what: &str| {
-            Err(OutputError::Foreign(format!("{}: {what}; move it away, or choose another path", self.names.open().display())))
-        };
         match self.place.bytes {
-            _ if is_new && 0 < len => return refused("exists, and no cursor file beside it says what of the store it holds"),
-            bytes if len < bytes => return refused("is shorter than what was written to it"),
+            _ if is_new && 0 < len => return Err(foreign(&self.names, NO_CURSOR)),
+            bytes if len < bytes => return Err(foreign(&self.names, "is shorter than what was written to it")),
             bytes if bytes < len => {
                 file.truncate(bytes)?;
                 file.fdatasync()?;

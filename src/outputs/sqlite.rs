@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, params};
 
 use super::row::{Row, RowReader};
 use super::{OutputError, Sink};
@@ -40,7 +40,7 @@ impl Sqlite {
     pub(super) fn open(path: &Path, stream: Stream) -> Result<Sqlite, OutputError> {
         let failed = |error| sqlite_error(path, error);
         if let Some(folder) = path.parent() {
-            let _ = std::fs::create_dir_all(folder); // what is wrong with it SQLite says
+            let _ = super::make_folder(folder); // what is wrong with it SQLite says
         }
         let mut connection = Connection::open(path).map_err(failed)?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
@@ -111,18 +111,46 @@ impl Sink for Sqlite {
     }
 }
 
+/// Whether what is there can be this output's.
+pub(super) fn look(path: &Path) -> Result<(), OutputError> {
+    if !path.is_file() {
+        return Ok(());
+    }
+    let opened = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX);
+    match opened.map_err(|error| sqlite_error(path, error)).and_then(|connection| check_ours(&connection, path)) {
+        Err(OutputError::Foreign(what)) => Err(OutputError::Foreign(what)),
+        Err(OutputError::Sqlite { error, .. }) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
+            Err(foreign(path, "is no database"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn foreign(path: &Path, what: &str) -> OutputError {
+    OutputError::Foreign(format!("{}: {what}; move it away, or choose another path", path.display()))
+}
+
+/// That it is empty, or this output's.
+fn check_ours(connection: &Connection, path: &Path) -> Result<(), OutputError> {
+    let failed = |error| sqlite_error(path, error);
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0)).map_err(failed);
+    let (application, version) = (number("application_id")?, number("user_version")?);
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
+    let is_ours = application == APPLICATION_ID && version == VERSION;
+    if !is_ours && (application != 0 || version != 0 || tables != 0) {
+        return Err(foreign(
+            path,
+            if application == APPLICATION_ID { "has tables of another version" } else { "is a database of something else" },
+        ));
+    }
+    Ok(())
+}
+
 /// Makes the tables, where there are none yet.
 fn prepare(connection: &mut Connection, path: &Path, table: &str) -> Result<(), OutputError> {
     let failed = |error| sqlite_error(path, error);
-    let number = |connection: &Connection, pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0)).map_err(failed);
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(failed)?;
-    let (application, version) = (number(&transaction, "application_id")?, number(&transaction, "user_version")?);
-    let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
-    let is_ours = application == APPLICATION_ID && version == VERSION;
-    if !is_ours && (application != 0 || version != 0 || tables != 0) {
-        let what = if application == APPLICATION_ID { "has tables of another version" } else { "is a database of something else" };
-        return Err(OutputError::Foreign(format!("{}: {what}; move it away, or choose another path", path.display())));
-    }
+    check_ours(&transaction, path)?;
     let create = format!(
         "PRAGMA application_id = {APPLICATION_ID};
          PRAGMA user_version = {VERSION};

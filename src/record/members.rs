@@ -65,6 +65,18 @@ pub fn decoded(escaped: &[u8]) -> Cow<'_, [u8]> {
 
 /// The first time in `line` that can be read.
 pub fn time(line: &[u8], times: &mut TimeReader) -> Option<Timestamp> {
+    first_time(line, times).or_else(|| any_time(line, times))
+}
+
+/// That of the first member, if it is one, as most programs write it.
+fn first_time(line: &[u8], times: &mut TimeReader) -> Option<Timestamp> {
+    let begin = [&b"{\"timestamp\":\""[..], b"{\"time\":\"", b"{\"ts\":\"", b"{\"@timestamp\":\""];
+    let text = begin.into_iter().find_map(|begin| line.strip_prefix(begin))?;
+    let end = memchr::memchr2(b'"', b'\\', text)?;
+    if text[end] == b'"' { times.parse_bytes(&text[..end]) } else { None }
+}
+
+fn any_time(line: &[u8], times: &mut TimeReader) -> Option<Timestamp> {
     members(line).filter(|(key, _)| kind(key) == Some(KnownKey::Time)).find_map(|(_, value)| read_time(value, times))
 }
 

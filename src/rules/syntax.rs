@@ -60,6 +60,23 @@ impl TagRule {
     }
 }
 
+/// The well-known field that `field` is one letter away from: one more, one less, another one, or two that changed places. Short names have too many neighbours.
+pub(super) fn nearly_known(field: &str) -> Option<&'static str> {
+    const KNOWN: [&str; 6] = ["level", "severity", "service", "logger", "message", "timestamp"];
+    let is_near = |known: &str| {
+        let (a, b) = (field.as_bytes(), known.as_bytes());
+        let start = a.iter().zip(b).take_while(|(a, b)| a == b).count();
+        let (a, b) = (&a[start..], &b[start..]);
+        match (a, b) {
+            ([], [_]) | ([_], []) => true,
+            ([a0, a1, rest_a @ ..], [b0, b1, rest_b @ ..]) if a0 == b1 && a1 == b0 && rest_a == rest_b => true,
+            ([_, rest_a @ ..], [_, rest_b @ ..]) => rest_a == rest_b || rest_a == b || a == rest_b,
+            _ => false,
+        }
+    };
+    KNOWN.into_iter().find(|known| is_near(known))
+}
+
 fn is_tag(name: &str) -> bool {
     (1..=TAG_NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.:/".contains(&byte))
 }

@@ -89,3 +89,26 @@ proptest! {
         prop_assert_eq!(rules.judge(line.as_bytes(), &Pairs(&[])), Verdict::Kept(expected));
     }
 }
+
+#[test]
+fn a_slip_of_the_keyboard_is_noticed() {
+    for (field, known) in [
+        ("levl", Some("level")),
+        ("lvel", Some("level")),
+        ("levels", Some("level")),
+        ("elvel", Some("level")),
+        ("levvel", Some("level")),
+        ("Level", Some("level")),
+        ("servcie", Some("service")),
+        ("mesage", Some("message")),
+        ("level", None),
+        ("lvl", None),
+        ("label", None),
+        ("services_down", None),
+        ("user_id", None),
+    ] {
+        let rules =
+            Rules::compile(&RuleTexts { filters: vec![Matcher::parse(&format!("{field}=x")).unwrap()], ..RuleTexts::default() }).unwrap();
+        assert_eq!(rules.doubtful_fields().next(), known.map(|known| (field, known)), "{field}");
+    }
+}

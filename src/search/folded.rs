@@ -1,9 +1,9 @@
-//! Finds an ASCII literal in any case, as fast as memory gives the bytes: two of its bytes are compared at 64 places at once. Pure.
+//! Finds an ASCII literal in any case, as fast as memory gives the bytes: two of its bytes are compared at 16 places at once. Pure.
 //!
 //! The same as `memchr::memmem` does for one case (Muła's "generic SIMD" search), with letters folded before they are compared.
 
 /// Places that are looked at at once.
-const PLACES: usize = 64;
+const PLACES: usize = 16;
 /// The two bytes are among the first so many of a literal, so that what is read for a place stays near it.
 const REACH: usize = 32;
 
@@ -77,30 +77,26 @@ impl Folded {
 
     /// A bit for each place where both bytes stand.
     #[cfg(target_arch = "x86_64")]
-    fn places(&self, first: &[u8; PLACES], second: &[u8; PLACES]) -> u64 {
+    fn places(&self, first: &[u8; PLACES], second: &[u8; PLACES]) -> u16 {
         // SAFETY: the function needs SSE2 and nothing else, and SSE2 is part of x86_64.
         unsafe { self.places_with_sse2(first, second) }
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "sse2")]
-    fn places_with_sse2(&self, first: &[u8; PLACES], second: &[u8; PLACES]) -> u64 {
+    fn places_with_sse2(&self, first: &[u8; PLACES], second: &[u8; PLACES]) -> u16 {
         use std::arch::x86_64::{_mm_and_si128, _mm_cmpeq_epi8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8};
-        let equal = |window: &[u8; PLACES], part: usize, rare: Rare| {
-            let (halves, _) = window.as_chunks::<8>();
-            let [low, high] = [halves[2 * part], halves[2 * part + 1]].map(i64::from_le_bytes);
-            let folded = _mm_or_si128(_mm_set_epi64x(high, low), _mm_set1_epi8(rare.fold as i8));
+        let equal = |window: &[u8; PLACES], rare: Rare| {
+            let bytes = u128::from_le_bytes(*window);
+            let folded = _mm_or_si128(_mm_set_epi64x((bytes >> 64) as i64, bytes as i64), _mm_set1_epi8(rare.fold as i8));
             _mm_cmpeq_epi8(folded, _mm_set1_epi8(rare.byte as i8))
         };
-        (0..PLACES / 16).fold(0, |places, part| {
-            let both = _mm_and_si128(equal(first, part, self.rare[0]), equal(second, part, self.rare[1]));
-            places | (_mm_movemask_epi8(both) as u64) << (16 * part)
-        })
+        _mm_movemask_epi8(_mm_and_si128(equal(first, self.rare[0]), equal(second, self.rare[1]))) as u16
     }
 
     /// See above.
     #[cfg(not(target_arch = "x86_64"))]
-    fn places(&self, first: &[u8; PLACES], second: &[u8; PLACES]) -> u64 {
+    fn places(&self, first: &[u8; PLACES], second: &[u8; PLACES]) -> u16 {
         let equal = |byte: u8, rare: Rare| byte | rare.fold == rare.byte;
         let is_there = |place: usize| equal(first[place], self.rare[0]) && equal(second[place], self.rare[1]);
         (0..PLACES).filter(|&place| is_there(place)).fold(0, |places, place| places | 1 << place)
@@ -108,7 +104,7 @@ impl Folded {
 }
 
 /// The numbers of the bits that are set.
-fn bits(mut set: u64) -> impl Iterator<Item = usize> {
+fn bits(mut set: u16) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         let next = (set != 0).then(|| set.trailing_zeros() as usize);
         set &= set.wrapping_sub(1);

@@ -5,7 +5,8 @@ mod plan;
 
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crossbeam_channel::{Receiver, bounded};
 
@@ -147,14 +148,16 @@ pub fn lines(
 pub fn count(request: &Request<'_>, by: Option<&By>) -> Result<(Counts, Stats), SearchError> {
     let search = Search::prepare(request)?;
     let Plan { units, mut counts, mut stats } = plan(&search, Some(by))?;
-    let work = |scanner: &mut Scanner<'_>, unit: &Unit| scanner.count(unit, by);
-    search.read(&units, work, |counted| {
+    let begin = || (Scanner::new(&search), Counts::default(), Stats::default());
+    let work = |(scanner, counts, stats): &mut (Scanner<'_>, Counts, Stats), at: usize| {
         stats.blocks_read += 1;
-        match counted {
-            Ok(counted) => counts.merge(counted),
-            Err(error) => stats.add_damage(error.to_string()),
-        }
+        scanner.count(&units[at], by, counts).unwrap_or_else(|error| stats.add_damage(error.to_string()));
         ControlFlow::Continue(())
+    };
+    search.share(units.len(), begin, work, |(_, part, part_stats)| {
+        counts.merge(part);
+        stats.blocks_read += part_stats.blocks_read;
+        part_stats.damaged.into_iter().for_each(|what| stats.add_damage(what));
     });
     Ok((counts, stats))
 }
@@ -179,6 +182,35 @@ impl<'a> Search<'a> {
 
     fn is_stopped(&self) -> bool {
         self.request.stop.load(Ordering::Relaxed)
+    }
+
+    /// Lets threads, of which the caller is one, take the jobs 0 to `jobs` in turn, each with a state of its own, until `work` has enough; then `join` gets the states.
+    fn share<S>(
+        &self,
+        jobs: usize,
+        begin: impl Fn() -> S + Sync,
+        work: impl Fn(&mut S, usize) -> ControlFlow<()> + Sync,
+        join: impl FnMut(S) + Send,
+    ) {
+        let next = AtomicUsize::new(0);
+        let join = Mutex::new(join);
+        let run = || {
+            let mut state = begin();
+            while !self.is_stopped() {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                if jobs <= at || work(&mut state, at).is_break() {
+                    break;
+                }
+            }
+            join.lock().unwrap_or_else(PoisonError::into_inner)(state);
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..self.threads(jobs) {
+                // Without another thread this one does it all.
+                let _ = std::thread::Builder::new().spawn_scoped(scope, run);
+            }
+            run();
+        });
     }
 
     /// Lets threads do `work` on the units, and takes what comes out in the units' order, until `take` has enough. Each of several threads is at most two units
@@ -280,13 +312,9 @@ impl<'a> Scanner<'a> {
         })
     }
 
-    fn count(&mut self, unit: &Unit, by: Option<&By>) -> Result<Counts, StorageError> {
+    fn count(&mut self, unit: &Unit, by: Option<&By>, counts: &mut Counts) -> Result<(), StorageError> {
         let needs_time = matches!(by, Some(By::Time(_) | By::TimeAndLevel(_)));
-        self.look(unit, |scanner| {
-            let mut counts = Counts::default();
-            scanner.each(unit, needs_time, |line, _, time_us, times| counts.add(by, line, time_us, times))?;
-            Ok(counts)
-        })
+        self.look(unit, |scanner| scanner.each(unit, needs_time, |line, _, time_us, times| counts.add(by, line, time_us, times)))
     }
 }
 

@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{Start, TestDaemon, lines, lines_by_file, names, run, temp_dir};
+use crate::harness::{Start, TestDaemon, lines_by_file, names, run, temp_dir};
 
 /// A data directory, and a folder for outputs.
 struct Place {
@@ -322,14 +322,23 @@ fn what_is_not_an_outputs_own_is_left_alone() {
     std::fs::write(place.csv(), "mine\n").unwrap();
     let foreign = Connection::open(place.db()).unwrap();
     foreign.execute_batch("CREATE TABLE mine (x)").unwrap();
-    let daemon = place.start(&["--shards", "1"]).expect_warning("tries again").start();
-    for (kind, word) in [("csv", "no cursor file"), ("sqlite", "something else")] {
-        daemon.wait_for("it refuses", |daemon| output(daemon, kind)["problem"].as_str().is_some_and(|problem| problem.contains(word)));
-    }
-    daemon.send(line(0, 0).as_bytes());
-    daemon.stop();
+    let refused = run(&mut place.start(&["--shards", "1"]).command());
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("no cursor file") && said.contains("something else") && said.matches("move it away").count() == 2, "{said}");
     assert_eq!(std::fs::read_to_string(place.csv()).unwrap(), "mine\n");
-    assert_eq!(lines(place.data.path(), "logs").len(), 1);
+    drop(foreign);
+    std::fs::write(place.db(), "no database, but some text that is long enough for a header ".repeat(10)).unwrap();
+    std::fs::remove_file(place.csv()).unwrap();
+    let said = run(&mut place.start(&["--shards", "1"]).command()).stderr;
+    assert!(String::from_utf8_lossy(&said).contains("is no database"), "{}", String::from_utf8_lossy(&said));
+    std::fs::remove_file(place.db()).unwrap();
+
+    let daemon = place.start(&["--shards", "1"]).start();
+    daemon.send(line(0, 0).as_bytes());
+    wait_for_records(&daemon, "csv", 1);
+    daemon.stop();
+    place.start(&["--shards", "1"]).start().stop(); // what is there now is its own
 }
 
 /// Bytes of the data directory's archives.

@@ -55,6 +55,8 @@ fn a_port_that_is_taken_is_refused_although_shards_share_ports() {
     let said = refused(&mut command);
     assert!(said.contains(&address), "{said}");
 
+    assert!(!dir.path().join("a").exists(), "nothing is left of a start that was refused");
+
     let running = TestDaemon::start(&dir.path().join("b"), &["--shards", "2"]);
     let address = running.tcp.to_string();
     let mut command = Command::new(logboom());

@@ -2,13 +2,31 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Problem;
 
 /// What the probe writes: one block, so that it needs one.
 const PROBE_BYTES: usize = 4096;
+
+/// What is missing of a directory before somebody creates it to look whether it can be used.
+#[derive(Debug)]
+pub struct MissingDirectories(Vec<PathBuf>);
+
+impl MissingDirectories {
+    /// `dir` itself first, if it is missing, and then its parents.
+    pub fn of(dir: &Path) -> Self {
+        Self(dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).map(Path::to_owned).collect())
+    }
+
+    /// Removes those of them that are empty.
+    pub fn remove(self) {
+        for dir in self.0 {
+            let _ = fs::remove_dir(dir); // unless somebody uses it by now
+        }
+    }
+}
 
 /// Creates `dir` if it is missing, and a file in it, and removes the file.
 pub(super) fn usable(dir: &Path) -> Result<(), Problem> {

@@ -1,7 +1,6 @@
 //! Reads every table and keeps what its blocks can't be passed over for; what the tables can count is counted here.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::ops::ControlFlow;
 
 use super::{Search, SearchError, Stats};
 use crate::search::block::Unit;
@@ -21,33 +20,16 @@ pub(super) struct Plan {
 
 /// Goes through the tables on several threads. `counting` tells that lines are counted, and by what.
 pub(super) fn plan(search: &Search<'_>, counting: Option<Option<&By>>) -> Result<Plan, SearchError> {
-    let next = AtomicUsize::new(0);
-    let whole = Mutex::new(Plan { stats: Stats { segments: search.sources.len(), ..Stats::default() }, ..Plan::default() });
-    let work = || {
-        let mut tables = Tables::default();
-        let mut part = Plan::default();
-        while !search.is_stopped() {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(source) = search.sources.get(at) else { break };
-            match tables.of(&search.request.disk, search.request.dir, source) {
-                Ok(Some(table)) => part.add(search, at, &table, counting),
-                Ok(None) => {} // deleted meanwhile
-                Err(error) => part.stats.add_damage(error.to_string()),
-            }
-            if search.request.blocks_max < part.units.len() {
-                break;
-            }
+    let mut plan = Plan { stats: Stats { segments: search.sources.len(), ..Stats::default() }, ..Plan::default() };
+    let work = |(tables, part): &mut (Tables, Plan), at: usize| {
+        match tables.of(&search.request.disk, search.request.dir, &search.sources[at]) {
+            Ok(Some(table)) => part.add(search, at, &table, counting),
+            Ok(None) => {} // deleted meanwhile
+            Err(error) => part.stats.add_damage(error.to_string()),
         }
-        whole.lock().unwrap_or_else(PoisonError::into_inner).join(part);
+        if search.request.blocks_max < part.units.len() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    std::thread::scope(|scope| {
-        for _ in 1..search.threads(search.sources.len()) {
-            // Without another thread this one does it all.
-            let _ = std::thread::Builder::new().spawn_scoped(scope, work);
-        }
-        work();
-    });
-    let plan = whole.into_inner().unwrap_or_else(PoisonError::into_inner);
+    search.share(search.sources.len(), Default::default, work, |(_, part)| plan.join(part));
     if search.request.blocks_max < plan.units.len() { Err(SearchError::TooMuch) } else { Ok(plan) }
 }
 

@@ -423,9 +423,12 @@ fn archives_that_go_meanwhile_are_no_damage_and_a_stop_ends_it() {
     let plan = plan(&search, None).unwrap();
     std::fs::remove_file(dir.path().join("logs_20261124_150000_000001.jsonl.gz")).unwrap();
     std::fs::remove_file(dir.path().join("logs.jsonl")).unwrap(); // sealed, archived, gone: what is held open stays
-    let work = |scanner: &mut Scanner<'_>, unit: &Unit| scanner.count(unit, None);
-    let take = |counts: Result<Counts, StorageError>| {
-        found += counts.unwrap().total;
+    let work = |scanner: &mut Scanner<'_>, unit: &Unit| {
+        let mut counts = Counts::default();
+        scanner.count(unit, None, &mut counts).map(|()| counts.total)
+    };
+    let take = |counted: Result<u64, StorageError>| {
+        found += counted.unwrap();
         ControlFlow::Continue(())
     };
     search.read(&plan.units, work, take);

@@ -33,8 +33,13 @@ def measure_once(scenario, system, tools, scratch, seconds, rate_max):
     child = processes.Child(pin + start.argv, directory, start.env)
     try:
         child.wait_listening(port)
-        sent, code = load(scenario, tools, directory, port, seconds, rate_max)
-        ended = time.monotonic()
+        watchers = watch(tools, directory, http) if system.in_use else []
+        try:
+            sent, code = load(scenario, tools, directory, port, seconds, rate_max)
+            ended = time.monotonic()
+        finally:
+            for watcher in watchers:
+                watcher.kill()
         if sent is None or code not in (0, LOADGEN_LATE):
             raise processes.Failed(f"the sender failed: {processes.tail(directory / 'loadgen.err')}")
         if code == LOADGEN_LATE:
@@ -83,6 +88,18 @@ def load(scenario, tools, directory, port, seconds, rate_max):
     (directory / "loadgen.err").write_bytes(sender.stderr.read_bytes())
     text = sender.stdout.read_text()
     return (json.loads(text) if text else None), sender.exit_code
+
+
+def watch(tools, directory, http):
+    """What people have open: the dashboard's numbers, a live tail, and searches of what is stored, one after the other."""
+    api = f"http://127.0.0.1:{http}/api"
+    again = f"while :; do curl -s '{api}/search?query=level%3E%3Dwarn+retrying&limit=1000' '{api}/search?query=checkout&by=1s'; done"
+    commands = {
+        "dashboard": ["curl", "-sN", f"{api}/live"],
+        "tail": [tools["logboom"], "tail", "--http", f"127.0.0.1:{http}", "--format", "raw"],
+        "searches": ["bash", "-c", again],
+    }
+    return [processes.Child(argv, make(directory / name)) for name, argv in commands.items()]
 
 
 def make(path):

@@ -1,6 +1,6 @@
 """What was measured, as Markdown. Pure."""
 
-from . import bounds
+from . import bounds, search
 
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 DASH = "–"
@@ -23,12 +23,23 @@ def markdown(results):
     for scenario in results["scenarios"]:
         lines += [f"**{scenario['title']}** (`{scenario['name']}`)" + sizes(scenario) + offered(scenario), "", HEAD]
         lines += [table_row(row) for row in scenario["rows"]]
+        lines += loss(scenario["rows"])
         lines.append("")
     if results.get("bounds"):
         lines += bounds_lines(results)
+    if results.get("search"):
+        lines += search.lines(results["search"])
     if results.get("not_run"):
         lines += ["Not run: " + "; ".join(results["not_run"]) + ".", ""]
     return "\n".join(lines)
+
+
+def loss(rows):
+    """How much slower the second of two rows of one program is."""
+    rates = [row["rate"]["median"] for row in rows if row["rate"]]
+    if len(rows) != 2 or len(rates) != 2 or not rows[1]["system"].startswith(rows[0]["system"]):
+        return []
+    return ["", f"Loss: {100 * (1 - rates[1] / rates[0]):.1f} % of logs/s."]
 
 
 def sizes(scenario):

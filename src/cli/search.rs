@@ -117,6 +117,7 @@ pub fn search(args: &SearchArgs) -> Result<Outcome, Failure> {
         lines(args, &request, &mut show)?
     };
     stats.damaged.iter().for_each(|what| eprintln!("logboom: {what}"));
+    tracing::debug!("{} segments, {} blocks, {} of them read", stats.segments, stats.blocks, stats.blocks_read);
     match (found, stats.damaged.is_empty()) {
         (_, false) => Err(Failure::Search("not everything could be read".to_owned())),
         (0, true) => Ok(Outcome::NothingFound),

@@ -30,6 +30,7 @@ fn metrics() -> (BTreeMap<String, Family>, String) {
     daemon.send(b"{broken\n");
     daemon.wait_for("an archive", |daemon| daemon.stats()["store"]["archived_segments"].as_u64() > Some(0));
     assert_eq!(daemon.get("/api/search?query=slow&limit=1").0, 200);
+    daemon.wait_for("shards to publish", |daemon| daemon.get("/metrics").1.contains("service=\"auth\""));
     let text = daemon.get("/metrics").1;
     daemon.stop();
     let parsed = parse_prometheus(&text).unwrap_or_else(|error| panic!("{error:?}\n{text}"));

@@ -116,7 +116,9 @@ mod tests {
     const BLOCKS: usize = 4;
 
     fn block(n: usize) -> String {
-        (0..500).map(|line| format!("{{\"level\":\"info\",\"message\":\"block{n}word line{line:04}\"}}\n")).collect()
+        // Words that do not compress, so that filters have room.
+        let id = |line: u64| (line + 1 + 1_000 * n as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        (0..500).map(|line| format!("{{\"id\":\"{:016x}{:016x}\"}}\n", id(line), id(line).rotate_left(17))).collect()
     }
 
     /// An archive of which the second block has a filter.

@@ -91,9 +91,8 @@ impl Reader {
     }
 }
 
-/// Takes no more memory than that.
+/// Takes no more memory than that, and leaves the bytes that are there.
 fn resize(buffer: &mut Vec<u8>, len: u32) {
-    buffer.clear();
-    buffer.reserve_exact(len as usize);
+    buffer.reserve_exact((len as usize).saturating_sub(buffer.len()));
     buffer.resize(len as usize, 0);
 }

@@ -12,10 +12,13 @@ use regex::bytes::Regex;
 
 use super::pattern::{self, Finder, Needle};
 use super::query::{Compare, Expr, Field, LevelSet, Literal, Term, Test};
-use crate::limits::BLOCK_BYTES;
+use crate::limits::{BLOCK_BYTES, KIB};
 use crate::record::members::{self, Facts, Value};
 use crate::record::timestamp::TimeReader;
 use crate::record::{layout, words};
+
+/// Half of the first cache of most processors.
+const PIECE_BYTES: usize = 16 * KIB;
 
 /// A query, compiled. One per thread: it keeps buffers.
 #[derive(Debug)]
@@ -91,6 +94,17 @@ impl Matcher {
         let Some(needle) = self.needles[which].take() else {
             return lines(block).filter(|line| self.matches(line)).for_each(found);
         };
+        let mut rest = block;
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(piece_end(rest));
+            self.each_match_in(piece, &needle, which, &mut found);
+            rest = after;
+        }
+        self.needles[which] = Some(needle);
+    }
+
+    /// The same of a piece that stays in the first cache while it is looked at several times.
+    fn each_match_in<'a>(&mut self, block: &'a [u8], needle: &Needle, which: usize, found: &mut impl FnMut(&'a [u8])) {
         let mut start = 0;
         let mut escape = memchr::memchr(b'\\', block);
         let mut hit = needle.find_at(block, 0);
@@ -115,8 +129,16 @@ impl Matcher {
                 escape = memchr::memchr(b'\\', &block[start..]).map(|escape| start + escape);
             }
         }
-        self.needles[which] = Some(needle);
     }
+}
+
+/// Where the first piece of whole lines ends, of about [`PIECE_BYTES`].
+fn piece_end(lines: &[u8]) -> usize {
+    if lines.len() <= PIECE_BYTES {
+        return lines.len();
+    }
+    let end = memchr::memrchr(b'\n', &lines[..PIECE_BYTES]).or_else(|| Some(PIECE_BYTES + memchr::memchr(b'\n', &lines[PIECE_BYTES..])?));
+    end.map_or(lines.len(), |newline| newline + 1)
 }
 
 /// The lines of a block, without their newlines.

@@ -6,6 +6,8 @@ import { live, onLive, index } from "./live.js";
 import { bytes, duration, ms, short } from "./format.js";
 
 const WINDOWS = [["60", "1 min"], ["300", "5 min"], ["900", "15 min"]];
+/// The least that charts show.
+const MOMENT_MS = 30_000;
 const LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "unknown"];
 let seconds = Number(localStorage.getItem("logboom.window") ?? 300);
 let page = null;
@@ -75,7 +77,9 @@ export const overview = {
     const to = live.samples.at(-1)?.[0] ?? Date.now();
     TILES.forEach(([, value], n) => say(page.tiles[n].value, value()));
     page.boards.forEach((board) => board.update(live.stats));
-    if (!document.hidden) page.charts.forEach((chart) => chart.update(live.samples, to - seconds * 1000, to));
+    // What is not there yet takes no room: a daemon that has just begun fills the charts with what it has.
+    const shown = Math.min(seconds * 1000, Math.max(MOMENT_MS, to - (live.samples[0]?.[0] ?? to)));
+    if (!document.hidden) page.charts.forEach((chart) => chart.update(live.samples, to - shown, to));
   },
 
   close() {

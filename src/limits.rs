@@ -249,8 +249,9 @@ pub const LITERAL_AUTOMATON_BYTES_MAX: usize = 32 * KIB;
 pub const FILTER_BYTES_MAX: usize = 64 * KIB;
 /// A filter takes at most this share of its compressed block: with the table's entry, below a tenth.
 pub const FILTER_SHARE: usize = 12;
-/// Token filters may take this share of the CPU time that compressing takes: beyond, blocks go without, and searches read them.
-pub const FILTER_CPU_SHARE: u64 = 3;
+/// Token filters may take one part in so many of the CPU time that compressing takes: beyond, blocks go without until there is nothing to compress. A third is what they
+/// shall cost at most, with what it takes to write them.
+pub const FILTER_CPU_SHARE: u64 = 4;
 /// How long there must have been nothing to compress before filters are made that load left out.
 pub const INDEX_LATE_REST: Duration = Duration::from_millis(250);
 /// Archives that wait for that, of 40 bytes: some hundred gigabytes of raw lines in segments of 5 MB.
@@ -281,8 +282,8 @@ pub const SEARCH_WAITING_BYTES_MAX: usize = 64 * MIB;
 pub const HTTP_SEARCHES_MAX: usize = 2;
 /// Threads of one, which is what [`budget`] reckons with: two searches never take more than two cores from lines.
 pub const HTTP_SEARCH_THREADS: usize = 1;
-/// What they are nicer by than the shards, as compress threads are.
-pub const SEARCH_NICE: i32 = 5;
+/// What they are nicer by than the shards, and than compress threads: under full load two searches leave lines nine tenths of a shared core.
+pub const SEARCH_NICE: i32 = 10;
 /// Lines that one finds unless it is told otherwise, and at most: more are for `logboom search`.
 pub const HTTP_SEARCH_LINES_DEFAULT: usize = 1_000;
 /// See [`HTTP_SEARCH_LINES_DEFAULT`].

@@ -109,7 +109,7 @@ impl Matcher {
         let mut escape = memchr::memchr(b'\\', block);
         let mut hit = needle.find_at(block, 0);
         while let Some(at) = hit.into_iter().chain(escape).min() {
-            start = memchr::memrchr(b'\n', &block[start..at]).map_or(start, |newline| start + newline + 1);
+            start = line_start(block, start, at);
             let end = memchr::memchr(b'\n', &block[at..]).map_or(block.len(), |newline| at + newline);
             let line = &block[start..end];
             let is_text = escape.is_none_or(|escape| end <= escape);
@@ -130,6 +130,14 @@ impl Matcher {
             }
         }
     }
+}
+
+/// Where the line begins that holds `at`, no earlier than `start`. Most often that is near, where most lines match.
+fn line_start(block: &[u8], start: usize, at: usize) -> usize {
+    const NEAR: usize = 16;
+    let before = &block[start..at];
+    let newline = if before.len() < NEAR { before.iter().rposition(|&byte| byte == b'\n') } else { memchr::memrchr(b'\n', before) };
+    newline.map_or(start, |newline| start + newline + 1)
 }
 
 /// Where the first piece of whole lines ends, of about [`PIECE_BYTES`].

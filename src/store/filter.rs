@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn filters_take_no_more_than_their_share() {
-        for (compress_ns, filter_ns, expected) in [(900, 200, 900), (900, 300, 900), (900, 600, 450), (900, 3_000, 90)] {
+        for (compress_ns, filter_ns, expected) in [(900, 200, 900), (900, 225, 900), (900, 450, 450), (900, 2_250, 90)] {
             let mut share = FilterShare::default();
             let mut built = 0;
             for _ in 0..900 {

@@ -129,8 +129,8 @@ impl MemoryBudget {
         // A block as it is read, where it exists twice while it grows; its longest line as columns, twice as long where all of it is quotes.
         let output_bytes = OUTPUT_BASE_BYTES + 3 * GROWTH * block_bytes + 6 * record_bytes_max;
         // A table waits, with its filters, until its archive is durable, and is then encoded. A thread keeps a block's text, and its words; and, for filters that are
-        // made later, the same again with a block as it is stored and decoded, and a table as it is read and written.
-        let late_bytes = BLOCK_BYTES * 9 / 4 + DECODER_BYTES + BLOCK_BYTES + FILTER_WORDS_BYTES + 3 * segment_filters_bytes_max;
+        // made later, a decoder, and a table as it is read and written.
+        let late_bytes = DECODER_BYTES + 3 * segment_filters_bytes_max;
         let filters_bytes = (raw_segments + 1) * segment_filters_bytes_max
             + compress_threads * (block_bytes + FILTER_WORDS_BYTES + late_bytes)
             + GROWTH * 40 * INDEX_LATE_SEGMENTS_MAX;

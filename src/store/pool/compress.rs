@@ -7,11 +7,11 @@ use crossbeam_channel::{Receiver, Sender, select};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::finish::{Output, Ready};
-use super::late::{LateIndexer, Outcome};
+use super::late::{Late, Outcome};
 use super::{Job, SealedSegment, Shared};
 use crate::limits::{COMPRESS_NICE, INDEX_LATE_REST};
 use crate::record::stored::StoredScanner;
-use crate::store::codec::Compressor;
+use crate::store::codec::{BlockDecoder, Compressor};
 use crate::store::cut::{BlockCutter, agrees, scan_block};
 use crate::store::disk::DiskFile;
 use crate::store::durable::{self, Written};
@@ -37,7 +37,7 @@ struct Bench {
     compressor: Option<Compressor>,
     filters: FilterBuilder,
     share: FilterShare,
-    late: LateIndexer,
+    decoder: BlockDecoder,
 }
 
 /// How an attempt ended that brought no archive.
@@ -70,7 +70,7 @@ impl Worker {
                 recv(jobs) -> job => job.ok(),
                 recv(stop) -> _ => jobs.try_recv().ok(),
                 default(INDEX_LATE_REST) => {
-                    self.index_late(&mut bench.late);
+                    self.index_late(&mut bench);
                     continue;
                 }
             };
@@ -80,14 +80,14 @@ impl Worker {
     }
 
     /// Makes filters that load left out, as long as there is nothing else to do. What goes wrong costs a filter, and nothing else.
-    fn index_late(&self, indexer: &mut LateIndexer) {
+    fn index_late(&self, Bench { decoder, raw, out: stored, filters, .. }: &mut Bench) {
         let Shared { disk, dir, codec, late, .. } = &*self.shared;
         let Some(codec) = *codec else { return };
         while self.shared.has_rested()
             && let Some(id) = late.pop()
         {
             let start_ns = thread_cpu_ns();
-            let outcome = indexer.index(disk, dir, (id, codec), || self.shared.has_rested());
+            let outcome = Late { decoder, stored, raw, filters }.index(disk, dir, (id, codec), || self.shared.has_rested());
             self.shared.stats().index_late_cpu_ns.fetch_add(thread_cpu_ns() - start_ns, Ordering::Relaxed);
             match outcome {
                 Ok(Outcome { indexed, is_whole }) => {

@@ -43,19 +43,18 @@ pub(super) struct Outcome {
     pub(super) is_whole: bool,
 }
 
-/// Decodes blocks and makes their filters, keeping its buffers.
-#[derive(Default)]
-pub(super) struct LateIndexer {
-    decoder: BlockDecoder,
-    stored: Vec<u8>,
-    raw: Vec<u8>,
-    filters: FilterBuilder,
+/// What is read and made of it, in buffers that are kept.
+pub(super) struct Late<'a> {
+    pub(super) decoder: &'a mut BlockDecoder,
+    pub(super) stored: &'a mut Vec<u8>,
+    pub(super) raw: &'a mut Vec<u8>,
+    pub(super) filters: &'a mut FilterBuilder,
 }
 
-impl LateIndexer {
+impl Late<'_> {
     /// Makes the filters that the archive `id` lacks, as long as `may_go_on`. Blocks of one long line stay without.
     pub(super) fn index(
-        &mut self,
+        self,
         disk: &Disk,
         dir: &Path,
         (id, codec): (SegmentId, Codec),
@@ -64,7 +63,7 @@ impl LateIndexer {
         let nothing = Outcome { indexed: 0, is_whole: true };
         let path = id.archive_name(Some(codec)).in_dir(dir);
         let Some(archive) = disk.open_existing(&path)? else { return Ok(nothing) };
-        let read = catalog::read_table(disk, &id.meta_name().in_dir(dir), &mut self.stored)?;
+        let read = catalog::read_table(disk, &id.meta_name().in_dir(dir), self.stored)?;
         let Some(mut table) = read.filter(|table| table.codec == Some(codec)) else { return Ok(nothing) };
         let (mut indexed, mut is_whole) = (0, true);
         for at in 0..table.blocks.len() {
@@ -77,30 +76,30 @@ impl LateIndexer {
                 break;
             }
             self.stored.resize(block.len as usize, 0);
-            archive.read_exact_at(&mut self.stored, block.offset)?;
-            let decoded = self.decoder.decode(codec, &self.stored, block.stats.raw_len as usize, &mut self.raw);
+            archive.read_exact_at(self.stored, block.offset)?;
+            let decoded = self.decoder.decode(codec, self.stored, block.stats.raw_len as usize, self.raw);
             decoded.map_err(|error| StorageError::damaged(&path, error.to_string()))?;
-            self.filters.index_block(&self.raw, &mut table, at);
+            self.filters.index_block(self.raw, &mut table, at);
             indexed += u64::from(table.blocks[at].filter.is_some());
         }
         if 0 < indexed {
-            self.replace(disk, dir, id, codec, &table)?;
+            replace(disk, dir, id, codec, &table)?;
         }
         Ok(Outcome { indexed, is_whole })
     }
+}
 
-    fn replace(&self, disk: &Disk, dir: &Path, id: SegmentId, codec: Codec, table: &Meta) -> Result<(), StorageError> {
-        let written = durable::write_rebuildable(disk, dir, id.meta_name(), &table.encode());
-        if written.is_err() {
-            durable::discard(disk, dir, id.meta_name());
-        }
-        written?;
-        // Whoever deletes an archive deletes its table then, which may have been the one before this.
-        if disk.len(&id.archive_name(Some(codec)).in_dir(dir)).is_err_and(|error| error.is_not_found()) {
-            let _ = disk.remove(&id.meta_name().in_dir(dir));
-        }
-        Ok(())
+fn replace(disk: &Disk, dir: &Path, id: SegmentId, codec: Codec, table: &Meta) -> Result<(), StorageError> {
+    let written = durable::write_rebuildable(disk, dir, id.meta_name(), &table.encode());
+    if written.is_err() {
+        durable::discard(disk, dir, id.meta_name());
     }
+    written?;
+    // Whoever deletes an archive deletes its table then, which may have been the one before this.
+    if disk.len(&id.archive_name(Some(codec)).in_dir(dir)).is_err_and(|error| error.is_not_found()) {
+        let _ = disk.remove(&id.meta_name().in_dir(dir));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -114,6 +113,12 @@ mod tests {
     use crate::store::name::{ShardTag, Stream};
 
     const BLOCKS: usize = 4;
+
+    fn index(dir: &Path, id: SegmentId, codec: Codec, may_go_on: impl Fn() -> bool) -> Outcome {
+        let (mut decoder, mut stored, mut raw, mut filters) = Default::default();
+        let late = Late { decoder: &mut decoder, stored: &mut stored, raw: &mut raw, filters: &mut filters };
+        late.index(&Disk::new(), dir, (id, codec), may_go_on).unwrap()
+    }
 
     fn block(n: usize) -> String {
         // Words that do not compress, so that filters have room.
@@ -151,10 +156,9 @@ mod tests {
             let before = table(dir.path(), id);
             let turns = Cell::new(0);
             let once = || turns.replace(turns.get() + 1) == 0;
-            let mut indexer = LateIndexer::default();
-            let first = indexer.index(&Disk::new(), dir.path(), (id, codec), once).unwrap();
+            let first = index(dir.path(), id, codec, once);
             assert_eq!(first, Outcome { indexed: 1, is_whole: false }, "a segment came meanwhile");
-            let rest = indexer.index(&Disk::new(), dir.path(), (id, codec), || true).unwrap();
+            let rest = index(dir.path(), id, codec, || true);
             assert_eq!(rest, Outcome { indexed: 2, is_whole: true });
             let mut after = table(dir.path(), id);
             for (n, block_) in after.blocks.iter_mut().enumerate() {
@@ -164,7 +168,7 @@ mod tests {
                 block_.filter = before.blocks[n].filter.clone();
             }
             assert_eq!(after, before);
-            assert_eq!(indexer.index(&Disk::new(), dir.path(), (id, codec), || true).unwrap(), Outcome { indexed: 0, is_whole: true });
+            assert_eq!(index(dir.path(), id, codec, || true), Outcome { indexed: 0, is_whole: true });
         }
     }
 
@@ -177,9 +181,8 @@ mod tests {
             let _ = std::fs::remove_file(id.meta_name().in_dir(dir.path()));
             true
         };
-        LateIndexer::default().index(&Disk::new(), dir.path(), (id, Codec::Zstd), delete).unwrap();
+        index(dir.path(), id, Codec::Zstd, delete);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
-        let gone = LateIndexer::default().index(&Disk::new(), dir.path(), (id, Codec::Zstd), || true).unwrap();
-        assert_eq!(gone, Outcome { indexed: 0, is_whole: true });
+        assert_eq!(index(dir.path(), id, Codec::Zstd, || true), Outcome { indexed: 0, is_whole: true });
     }
 }

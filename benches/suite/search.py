@@ -145,7 +145,8 @@ def lines(results):
         decode = median(of["seconds"][DECODE])
         for name, seconds in of["seconds"].items():
             ms = [1000 * value for value in (median(seconds), min(seconds), max(seconds))]
-            out.append(f"| {name} | {ms[0]:.0f} ({ms[1]:.0f}–{ms[2]:.0f}) | {median(seconds) / decode:.2f} |")
+            shown = name.replace("|", "\\|")
+            out.append(f"| {shown} | {ms[0]:.0f} ({ms[1]:.0f}–{ms[2]:.0f}) | {median(seconds) / decode:.2f} |")
         spent = of["compress_cpu_s"] - of["filter_cpu_s"]
         out += [
             "",

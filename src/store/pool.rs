@@ -11,7 +11,7 @@
 //!
 //! A full disk pauses: the segment stays raw and is tried again until there is space; nothing is dropped. Any other failure, also a panic, stops the
 //! pool and is reported once; no sync is ever repeated on the same file. While there is nothing to compress, the threads make the filters that load left out
-//! ([`late`]). Without compression a sealed file is made durable where it is, and
+//! (`pool/late.rs`). Without compression a sealed file is made durable where it is, and
 //! permits bound the segments that are not durable yet.
 
 use std::fmt;

@@ -127,13 +127,21 @@ pub(super) fn start(job: Job, dir: PathBuf, running: RunningSearch, place: Owned
         // The threads that it starts inherit this. Best effort, as in the compress pool.
         let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), SEARCH_NICE);
         let mut running = running;
-        running.end = worker.run(&job, &dir);
+        let (end, last) = worker.run(&job, &dir);
+        running.end = end;
+        // Before its last piece: who has the whole answer may search again at once.
         drop(running);
         drop(place);
+        if let Some((room, piece)) = last {
+            room.send(piece);
+        }
     };
     std::thread::Builder::new().name("search".to_owned()).spawn(run)?;
     Ok(answer)
 }
+
+/// How a search ended, and what is still to be sent of it.
+type Ended<'a> = (SearchEnd, Option<(mpsc::Permit<'a, Piece>, Piece)>);
 
 struct Worker {
     sender: mpsc::Sender<Piece>,
@@ -142,7 +150,7 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(&self, job: &Job, dir: &Path) -> SearchEnd {
+    fn run(&self, job: &Job, dir: &Path) -> Ended<'_> {
         let request = Request {
             disk: Disk::new(),
             dir,
@@ -163,20 +171,19 @@ impl Worker {
                 SearchError::TooMuch | SearchError::Query(_) => SearchEnd::TooMuch,
                 SearchError::Storage(_) => SearchEnd::Failed,
             };
-            self.send(Piece::Failed(error));
-            end
+            (end, self.room().map(|room| (room, Piece::Failed(error))))
         })
     }
 
-    fn counts(&self, request: &Request<'_>, by: Option<&By>) -> Result<SearchEnd, SearchError> {
+    fn counts(&self, request: &Request<'_>, by: Option<&By>) -> Result<Ended<'_>, SearchError> {
         let (counts, stats) = search::count(request, by)?;
         let end = self.ended(&stats);
         // Whoever waits for it shall have what was counted in time.
-        let _ = self.sender.try_send(Piece::Counts { counts, stats, is_complete: end == SearchEnd::Complete });
-        Ok(end)
+        let room = self.sender.try_reserve().ok();
+        Ok((end, room.map(|room| (room, Piece::Counts { counts, stats, is_complete: end == SearchEnd::Complete }))))
     }
 
-    fn lines(&self, request: &Request<'_>, order: Order, limit: usize, format: Format) -> Result<SearchEnd, SearchError> {
+    fn lines(&self, request: &Request<'_>, order: Order, limit: usize, format: Format) -> Result<Ended<'_>, SearchError> {
         let (mut left, mut room) = (limit, HTTP_SEARCH_BYTES_MAX);
         let (mut rows, mut out) = (Rows::default(), Pieces { worker: self, piece: Vec::new(), sent: None });
         let mut cut = None;
@@ -198,17 +205,17 @@ impl Worker {
             if left == 0 || written.and_then(|()| out.hurry()).is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         if out.flush().is_err() {
-            return Ok(self.ended(&stats));
+            return Ok((self.ended(&stats), None));
         }
         let end = match cut {
             Some(end) => end,
             None if left == 0 => SearchEnd::Lines,
             None => self.ended(&stats),
         };
-        if matches!(end, SearchEnd::Complete | SearchEnd::Lines) && !self.send(Piece::End) {
-            return Ok(self.ended(&stats));
+        if !matches!(end, SearchEnd::Complete | SearchEnd::Lines) {
+            return Ok((end, None));
         }
-        Ok(end)
+        Ok(self.room().map_or_else(|| (self.ended(&stats), None), |room| (end, Some((room, Piece::End)))))
     }
 
     fn ended(&self, stats: &Stats) -> SearchEnd {
@@ -224,17 +231,17 @@ impl Worker {
         self.stop.flag.load(Ordering::Relaxed) || self.sender.is_closed()
     }
 
-    /// Waits until there is room, unless the search is to end. Returns whether `piece` was sent.
-    fn send(&self, piece: Piece) -> bool {
+    /// Waits until there is room for a piece, unless the search is to end.
+    fn room(&self) -> Option<mpsc::Permit<'_, Piece>> {
         if self.stop.flag.load(Ordering::Relaxed) {
-            return self.sender.try_send(piece).is_ok();
+            return self.sender.try_reserve().ok();
         }
-        let sent = async { self.sender.send(piece).await.is_ok() };
+        let room = async { self.sender.reserve().await.ok() };
         let told = async {
             self.stop.told.notified().await;
-            false
+            None
         };
-        future::block_on(future::or(sent, told))
+        future::block_on(future::or(room, told))
     }
 }
 
@@ -263,10 +270,11 @@ impl Write for Pieces<'_> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        if self.piece.is_empty() || self.worker.send(Piece::Lines(std::mem::take(&mut self.piece))) {
-            self.sent = Some(Instant::now());
-            return Ok(());
+        if !self.piece.is_empty() {
+            let room = self.worker.room().ok_or(io::ErrorKind::BrokenPipe)?;
+            room.send(Piece::Lines(std::mem::take(&mut self.piece)));
         }
-        Err(io::ErrorKind::BrokenPipe.into())
+        self.sent = Some(Instant::now());
+        Ok(())
     }
 }

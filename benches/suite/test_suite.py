@@ -4,7 +4,7 @@ import unittest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from . import bounds, build, figures, measuring, processes, report, scenarios, systems
+from . import bounds, build, figures, measuring, processes, report, scenarios, search, systems
 
 
 def run(system="a", status="good", **figures_):
@@ -75,6 +75,21 @@ class Report(unittest.TestCase):
         once = report.between_markers(document, "new")
         self.assertEqual(once, f"a\n{report.BEGIN}\n\nnew\n\n{report.END}\nb\n")
         self.assertEqual(report.between_markers(once, "new"), once)
+
+
+class Search(unittest.TestCase):
+    def test_rows_are_compared_with_decoding_and_pipes_do_not_cut_cells(self):
+        about = {"codec": "gzip", "line_bytes": 260.0, "archives": 400, "raw_bytes": 2e9, "archive_bytes": 4e8, "table_bytes": 3e7, "blocks_read_by_level": 0}
+        about |= {"filter_cpu_s": 1.0, "compress_cpu_s": 4.0, "filter_late_cpu_s": 0.5, "blocks_late": 10}
+        text = "\n".join(search.lines([{**about, "seconds": {search.DECODE: [1.0, 3.0, 2.0], "zcat | grep": [8.0]}}]))
+        self.assertIn("| zcat \\| grep | 8000 (8000–8000) | 4.00 |", text)
+        self.assertIn("ratio 5.00", text)
+        self.assertIn("filters took 1.00 s of CPU and compression 3.00 s", text)
+
+    def test_a_loss_is_of_the_same_program(self):
+        rows = figures.by_system([run("logboom, gzip", rate=2e6), run("logboom, gzip, in use", rate=1.5e6)])
+        self.assertEqual(report.loss(rows), ["", "Loss: 25.0 % of logs/s."])
+        self.assertEqual(report.loss(figures.by_system([run("a", rate=2.0), run("b", rate=1.0)])), [])
 
 
 class Scenarios(unittest.TestCase):

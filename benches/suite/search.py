@@ -63,7 +63,7 @@ def fill(codec, tools, directory, data):
     return {
         "lines": lines, "line_bytes": store["written_bytes"] / lines, "archives": len(archives), "raw_bytes": raw, "archive_bytes": stored, "table_bytes": tables,
         "filter_cpu_s": store["index_cpu_s"], "compress_cpu_s": store["compress_cpu_s"], "filter_late_cpu_s": store["index_late_cpu_s"],
-        "blocks_late": store["blocks_unindexed"],
+        "blocks_left": store["blocks_unindexed"], "blocks_late": store["blocks_indexed_late"],
     }  # fmt: skip
 
 
@@ -151,7 +151,7 @@ def lines(results):
         out += [
             "",
             f"`--by level` read {of['blocks_read_by_level']} blocks. While the load lasted, filters took {of['filter_cpu_s']:.2f} s of CPU and compression {spent:.2f} s; "
-            f"{of['blocks_late']:.0f} blocks got theirs in the {of['filter_late_cpu_s']:.2f} s of CPU after it.",
+            f"it left {of['blocks_left']:.0f} blocks without one, {of['blocks_late']:.0f} of which got theirs in the {of['filter_late_cpu_s']:.2f} s of CPU after it.",
             "",
         ]
     return out

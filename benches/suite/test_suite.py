@@ -80,11 +80,11 @@ class Report(unittest.TestCase):
 class Search(unittest.TestCase):
     def test_rows_are_compared_with_decoding_and_pipes_do_not_cut_cells(self):
         about = {"codec": "gzip", "line_bytes": 260.0, "archives": 400, "raw_bytes": 2e9, "archive_bytes": 4e8, "table_bytes": 3e7, "blocks_read_by_level": 0}
-        about |= {"filter_cpu_s": 1.0, "compress_cpu_s": 4.0, "filter_late_cpu_s": 0.5, "blocks_late": 10}
+        about |= {"filter_cpu_s": 1.0, "compress_cpu_s": 4.0, "filter_late_cpu_s": 0.5, "blocks_left": 12, "blocks_late": 10}
         text = "\n".join(search.lines([{**about, "seconds": {search.DECODE: [1.0, 3.0, 2.0], "zcat | grep": [8.0]}}]))
         self.assertIn("| zcat \\| grep | 8000 (8000–8000) | 4.00 |", text)
         self.assertIn("ratio 5.00", text)
-        self.assertIn("filters took 1.00 s of CPU and compression 3.00 s", text)
+        self.assertIn("filters took 1.00 s of CPU and compression 3.00 s; it left 12 blocks without one, 10 of which got theirs in the 0.50 s", text)
 
     def test_a_loss_is_of_the_same_program(self):
         rows = figures.by_system([run("logboom, gzip", rate=2e6), run("logboom, gzip, in use", rate=1.5e6)])

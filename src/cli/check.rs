@@ -3,7 +3,7 @@
 use super::serve::{ServeArgs, budget, load, preflight};
 use super::{Failure, Outcome};
 use crate::host::lock::DirectoryLock;
-use crate::host::preflight::MissingDirectories;
+use crate::host::preflight::MadeDirectories;
 use crate::limits::MIB;
 use crate::metrics::stdout;
 use crate::store::guard;
@@ -22,10 +22,10 @@ pub fn check(args: &ServeArgs) -> Result<Outcome, Failure> {
     }
     stdout::print(&text);
     DirectoryLock::look(&config.data_dir).map_err(Failure::refused)?;
-    let missing = MissingDirectories::of(&config.data_dir);
-    let looked = preflight(&config);
+    let mut made = MadeDirectories::default();
+    let looked = preflight(&config, &mut made);
     let paused = guard::reason_to_pause(&config.data_dir, config.min_free);
-    missing.remove();
+    made.remove();
     looked?;
     stdout::print("\npreflight: nothing stands in the way\n");
     if let Some(reason) = paused {

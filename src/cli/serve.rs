@@ -16,7 +16,7 @@ use crate::config::{Config, Resolved, Settings};
 use crate::host::cores;
 use crate::host::lock::DirectoryLock;
 use crate::host::ports::Reservation;
-use crate::host::preflight::{self, MissingDirectories, Needs};
+use crate::host::preflight::{self, MadeDirectories, Needs};
 use crate::host::signals::{self, Signal};
 use crate::host::systemd::{self, LongStart, Watchdog};
 use crate::http::config::{Setting, Shown};
@@ -92,8 +92,8 @@ pub fn budget(config: &Config) -> MemoryBudget {
     })
 }
 
-/// Looks at the machine.
-pub fn preflight(config: &Config) -> Result<(), Failure> {
+/// Looks at the machine; `made` gets the directories that it makes for that.
+pub fn preflight(config: &Config, made: &mut MadeDirectories) -> Result<(), Failure> {
     let needs = Needs {
         shards: config.shards,
         connections_max: config.max_connections,
@@ -102,7 +102,7 @@ pub fn preflight(config: &Config) -> Result<(), Failure> {
         http: config.http,
         data_dir: config.data_dir.clone(),
     };
-    let mut problems: Vec<String> = preflight::run(&needs).iter().map(ToString::to_string).collect();
+    let mut problems: Vec<String> = preflight::run(&needs, made).iter().map(ToString::to_string).collect();
     problems.extend(config.outputs.iter().filter_map(outputs::foreign));
     if problems.is_empty() { Ok(()) } else { Err(Failure::Refused(problems)) }
 }
@@ -110,8 +110,8 @@ pub fn preflight(config: &Config) -> Result<(), Failure> {
 /// Runs the daemon to its end, with the store on `disk`.
 pub fn serve(args: &ServeArgs, disk: Disk) -> Result<Outcome, Failure> {
     let config = load(args)?;
-    let missing = MissingDirectories::of(&config.data_dir);
-    preflight(&config).inspect_err(|_| missing.remove())?;
+    let mut made = MadeDirectories::default();
+    preflight(&config, &mut made).inspect_err(|_| made.remove())?;
     let signals = signals::start().map_err(|error| Failure::refused(format_args!("cannot handle signals: {error}")))?;
     // Never released by hand: after a failed start, a failure or a deadline, shards and pool may write until the very end.
     DirectoryLock::acquire(&config.data_dir).map_err(Failure::refused)?.hold_until_exit();

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use super::ports;
 use crate::limits::{EXECUTOR_IO_BYTES, HTTP_CONNECTIONS_MAX};
 
-pub use directory::MissingDirectories;
+pub use directory::MadeDirectories;
 pub use problem::Problem;
 
 /// Open files of a shard beside its connections and listeners: three rings and an eventfd of its executor; for each of two streams the open segment and one that is
@@ -74,15 +74,15 @@ impl Needs {
     }
 }
 
-/// Looks at everything and returns all problems, the most fundamental first. Creates the data directory if it is missing.
+/// Looks at everything and returns all problems, the most fundamental first. Makes the data directory if it is missing.
 ///
 /// Run it before the data directory is locked and before any thread starts: limits hold for the whole process.
-pub fn run(needs: &Needs) -> Vec<Problem> {
+pub fn run(needs: &Needs, made: &mut MadeDirectories) -> Vec<Problem> {
     let mut problems = Vec::new();
     problems.extend(resources::files(needs).err());
     problems.extend(resources::locked_memory(needs).err());
     problems.extend(uring::usable().err());
-    problems.extend(directory::usable(&needs.data_dir).err());
+    problems.extend(directory::usable(&needs.data_dir, made).err());
     let mut seen = BTreeSet::new();
     for address in needs.listen.iter().chain(&needs.http).copied() {
         if address.port() != 0 && !seen.insert(address) {
@@ -136,7 +136,8 @@ mod tests {
     #[test]
     fn nothing_is_wrong_on_a_machine_that_can_run_it() {
         let dir = tempfile::tempdir().unwrap();
-        let problems: Vec<String> = run(&needs(dir.path().join("a/b"))).iter().map(Problem::to_string).collect();
+        let problems: Vec<String> =
+            run(&needs(dir.path().join("a/b")), &mut MadeDirectories::default()).iter().map(Problem::to_string).collect();
         assert!(problems.is_empty(), "{problems:#?}");
         assert!(dir.path().join("a/b").is_dir());
     }
@@ -150,7 +151,7 @@ mod tests {
         let mut needs = needs(file);
         needs.listen = vec![taken.local_addr().unwrap(), "192.0.2.1:7171".parse().unwrap(), "127.0.0.1:7".parse().unwrap()];
         needs.http = Some("127.0.0.1:7".parse().unwrap());
-        let problems: Vec<String> = run(&needs).iter().map(Problem::to_string).collect();
+        let problems: Vec<String> = run(&needs, &mut MadeDirectories::default()).iter().map(Problem::to_string).collect();
         let words = ["a-file", &taken.local_addr().unwrap().to_string(), "192.0.2.1:7171", "127.0.0.1:7 is given twice"];
         for word in words {
             assert_eq!(problems.iter().filter(|problem| problem.contains(word)).count(), 1, "{word} in {problems:#?}");

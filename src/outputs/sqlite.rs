@@ -3,10 +3,13 @@
 //! Where the output is in the store stands in the table `logboom_cursor`, and changes in the transaction that inserts the rows: a crash keeps both or neither.
 //! WAL, so readers are not in the way; `synchronous=FULL`, because the store may delete what this has said to have.
 
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::row::{Row, RowReader};
 use super::{OutputError, Sink};
@@ -111,18 +114,39 @@ impl Sink for Sqlite {
     }
 }
 
-/// Whether what is there can be this output's.
+/// Whether what is there can be this output's, by the beginning of the file. SQLite itself would replay a journal, or make files beside it and remove them. What
+/// a journal may still turn back, and what can't be read, is judged when the output is opened.
 pub(super) fn look(path: &Path) -> Result<(), OutputError> {
-    if !path.is_file() {
+    let journal = PathBuf::from([path.as_os_str(), OsStr::new("-journal")].iter().copied().collect::<OsString>());
+    if !path.is_file() || std::fs::metadata(journal).is_ok_and(|journal| 0 < journal.len()) {
         return Ok(());
     }
-    let opened = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX);
-    match opened.map_err(|error| sqlite_error(path, error)).and_then(|connection| check_ours(&connection, path)) {
-        Err(OutputError::Foreign(what)) => Err(OutputError::Foreign(what)),
-        Err(OutputError::Sqlite { error, .. }) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
-            Err(foreign(path, "is no database"))
+    let mut head = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(header::BYTES as u64).read_to_end(&mut head));
+    match head.first_chunk() {
+        _ if read.is_err() || head.is_empty() => Ok(()),
+        Some(head) if head.starts_with(header::MAGIC) => {
+            let [application, version] = header::APPLICATION_AND_VERSION.map(|at| header::number(head, at));
+            judge(path, application, version, header::has_tables(head))
         }
-        _ => Ok(()),
+        _ => Err(foreign(path, "is no database")),
+    }
+}
+
+/// The first bytes of a database (<https://sqlite.org/fileformat2.html>, 1.3 and 1.6): its header, and that of the page that lists its tables.
+mod header {
+    pub(super) const MAGIC: &[u8] = b"SQLite format 3\0";
+    pub(super) const BYTES: usize = 105;
+    pub(super) const APPLICATION_AND_VERSION: [usize; 2] = [68, 60];
+
+    pub(super) fn number(head: &[u8; BYTES], at: usize) -> i32 {
+        i32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]])
+    }
+
+    /// The page is a leaf, unless there are many, and counts its cells.
+    pub(super) fn has_tables(head: &[u8; BYTES]) -> bool {
+        const LEAF: u8 = 13;
+        head[100] != LEAF || head[103..] != [0, 0]
     }
 }
 
@@ -136,8 +160,12 @@ fn check_ours(connection: &Connection, path: &Path) -> Result<(), OutputError> {
     let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0)).map_err(failed);
     let (application, version) = (number("application_id")?, number("user_version")?);
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
+    judge(path, application, version, tables != 0)
+}
+
+fn judge(path: &Path, application: i32, version: i32, has_tables: bool) -> Result<(), OutputError> {
     let is_ours = application == APPLICATION_ID && version == VERSION;
-    if !is_ours && (application != 0 || version != 0 || tables != 0) {
+    if !is_ours && (application != 0 || version != 0 || has_tables) {
         return Err(foreign(
             path,
             if application == APPLICATION_ID { "has tables of another version" } else { "is a database of something else" },
@@ -175,4 +203,70 @@ fn prepare(connection: &mut Connection, path: &Path, table: &str) -> Result<(), 
 
 fn sqlite_error(path: &Path, error: rusqlite::Error) -> OutputError {
     OutputError::Sqlite { path: path.display().to_string(), error }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn bytes(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+        files.map(|file| (file.file_name().into_string().unwrap(), std::fs::read(file.path()).unwrap())).collect()
+    }
+
+    /// What is on disk of a database that somebody has open, with a transaction under way, as a crash leaves it.
+    fn crashed(journal: &str) -> tempfile::TempDir {
+        let [live, dead] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let connection = Connection::open(live.path().join("x.db")).unwrap();
+        connection.execute_batch("CREATE TABLE t (a)").unwrap();
+        connection.pragma_update(None, "journal_mode", journal).unwrap();
+        connection.pragma_update(None, "cache_size", 1).unwrap();
+        let blob = "INSERT INTO t VALUES (randomblob(100000));";
+        connection.execute_batch(&format!("{blob} BEGIN; UPDATE t SET a = randomblob(100000); {blob}")).unwrap();
+        for (name, bytes) in bytes(live.path()) {
+            std::fs::write(dead.path().join(name), bytes).unwrap();
+        }
+        dead
+    }
+
+    #[test]
+    fn a_look_changes_nothing() {
+        for (journal, files, is_told) in [("WAL", 3, true), ("DELETE", 2, false)] {
+            let dir = crashed(journal);
+            let before = bytes(dir.path());
+            assert_eq!(before.len(), files, "{journal}");
+            let looked = look(&dir.path().join("x.db"));
+            assert!(bytes(dir.path()) == before, "{journal}: {:?}", bytes(dir.path()).keys());
+            assert_eq!(matches!(looked, Err(OutputError::Foreign(_))), is_told, "{journal}: {looked:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_ours_or_empty_is_told_from_what_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.db");
+        let of = |sql: &str| {
+            let _ = std::fs::remove_file(&path);
+            Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+            look(&path).err().map(|error| error.to_string())
+        };
+        let foreign = |sql: &str, what: &str| assert!(of(sql).is_some_and(|said| said.contains(what)), "{sql}: {what}");
+        foreign("CREATE TABLE t (a)", "is a database of something else");
+        foreign("PRAGMA user_version = 7", "is a database of something else");
+        foreign("PRAGMA journal_mode = WAL; CREATE TABLE t (a)", "is a database of something else");
+        foreign(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 2"), "has tables of another version");
+        assert_eq!(of(""), None);
+        assert_eq!(of("CREATE TABLE t (a); DROP TABLE t"), None, "empty again");
+        std::fs::remove_file(&path).unwrap();
+        drop(Sqlite::open(&path, Stream::Logs).unwrap());
+        let open = Sqlite::open(&path, Stream::Logs).unwrap();
+        assert!(look(&path).is_ok());
+        drop(open);
+        assert!(look(&path).is_ok());
+        std::fs::write(&path, "name;value\n").unwrap();
+        assert!(look(&path).is_err_and(|error| error.to_string().contains("is no database")));
+        std::fs::write(&path, "").unwrap();
+        assert!(look(&path).is_ok());
+    }
 }

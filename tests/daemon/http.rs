@@ -63,6 +63,10 @@ fn stdout_has_the_rate_and_the_latency_to_the_letter() {
     let rate = |line: &str| line.strip_prefix("[METRIC] Logs processed: ")?.strip_suffix(" logs/sec")?.parse::<u64>().ok();
     daemon.wait_for("a rate above zero", |daemon| daemon.stdout().iter().filter_map(|line| rate(line)).any(|rate| 0 < rate));
     daemon.wait_for("a few intervals", |daemon| 6 < daemon.stdout().len());
+    for kind in ["written", "synced"] {
+        let begin = format!("[METRIC] Latency received->{kind}: ");
+        daemon.wait_for(kind, |daemon| daemon.stdout().iter().any(|line| line.starts_with(&begin)));
+    }
     for line in daemon.stdout().iter().skip(1) {
         if rate(line).is_some() {
             continue;

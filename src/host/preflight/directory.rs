@@ -10,30 +10,38 @@ use super::Problem;
 /// What the probe writes: one block, so that it needs one.
 const PROBE_BYTES: usize = 4096;
 
-/// What is missing of a directory before somebody creates it to look whether it can be used.
-#[derive(Debug)]
-pub struct MissingDirectories(Vec<PathBuf>);
+/// Directories that were made to look whether they can be used.
+#[derive(Debug, Default)]
+pub struct MadeDirectories(Vec<PathBuf>);
 
-impl MissingDirectories {
-    /// `dir` itself first, if it is missing, and then its parents.
-    pub fn of(dir: &Path) -> Self {
-        Self(dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).map(Path::to_owned).collect())
+impl MadeDirectories {
+    /// Makes `dir`, and before it what is missing of its parents.
+    fn make(&mut self, dir: &Path) -> io::Result<()> {
+        let paths: Vec<&Path> = dir.ancestors().filter(|path| !path.as_os_str().is_empty()).collect();
+        for path in paths.into_iter().rev() {
+            match fs::create_dir(path) {
+                Ok(()) => self.0.push(path.to_owned()),
+                Err(_) if path.is_dir() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Removes those of them that are empty.
     pub fn remove(self) {
-        for dir in self.0 {
+        for dir in self.0.into_iter().rev() {
             let _ = fs::remove_dir(dir); // unless somebody uses it by now
         }
     }
 }
 
-/// Creates `dir` if it is missing, and a file in it, and removes the file.
-pub(super) fn usable(dir: &Path) -> Result<(), Problem> {
+/// Makes `dir` if it is missing, and a file in it, and removes the file.
+pub(super) fn usable(dir: &Path, made: &mut MadeDirectories) -> Result<(), Problem> {
     if dir.exists() && !dir.is_dir() {
         return Err(Problem::NotADirectory { path: dir.to_owned() });
     }
-    fs::create_dir_all(dir).map_err(|error| explain(dir, error, Step::Create))?;
+    made.make(dir).map_err(|error| explain(dir, error, Step::Create))?;
     probe(dir).map_err(|error| explain(dir, error, Step::Write))?;
     let space = rustix::fs::statvfs(dir).map_err(|error| explain(dir, error.into(), Step::Write))?;
     if space.f_blocks != 0 && space.f_bavail == 0 {
@@ -75,6 +83,29 @@ mod tests {
     use super::*;
     use crate::store::name::FileName;
     use rustix::io::Errno;
+
+    fn usable(dir: &Path) -> Result<(), Problem> {
+        super::usable(dir, &mut MadeDirectories::default())
+    }
+
+    #[test]
+    fn only_what_was_made_is_removed_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let there = |name: &str| dir.path().join(name).exists();
+        fs::create_dir(dir.path().join("b")).unwrap();
+        for data in ["a/../b", "a/../c/d", "b/e", "b"] {
+            let mut made = MadeDirectories::default();
+            super::usable(&dir.path().join(data), &mut made).unwrap();
+            assert!(there(data));
+            made.remove();
+            assert!(there("b") && !there("a") && !there("c") && !there("b/e"), "{data}");
+        }
+        let mut made = MadeDirectories::default();
+        super::usable(&dir.path().join("f/g"), &mut made).unwrap();
+        fs::write(dir.path().join("f/kept"), "").unwrap();
+        made.remove();
+        assert!(there("f/kept") && !there("f/g"));
+    }
 
     #[test]
     fn the_probe_leaves_nothing_behind_and_what_others_write_alone() {

@@ -106,7 +106,7 @@ struct ServerSettings {
     /// How lines are read: auto, json, text, csv or syslog [default: auto]
     #[arg(long, value_name = "FORMAT")]
     format: Option<Word>,
-    /// The zone of syslog times that have none: an IANA name, UTC, or local [default: local]
+    /// The zone of times in syslog and text lines that have none: an IANA name, UTC, or local [default: local]
     #[arg(long, value_name = "ZONE")]
     timezone: Option<Word>,
     /// The columns of --format csv, or header: each connection's first line names them [default: header]

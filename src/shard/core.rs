@@ -84,7 +84,7 @@ impl ShardCore {
             scanner: JsonScanner::default(),
             syslog: SyslogReader::new(reading.zone.clone()),
             csv: CsvReader::default(),
-            text: TextReader::default(),
+            text: TextReader::new(reading.zone.clone()),
             written: Vec::new(),
             logs,
             rejected,
@@ -98,7 +98,7 @@ impl ShardCore {
 
     /// The same core with `rules`, and with own `patterns` for text lines.
     pub fn with_rules(self, rules: Rules, patterns: Patterns) -> Self {
-        Self { rules, text: TextReader::new(patterns), ..self }
+        Self { rules, text: self.text.with_patterns(patterns), ..self }
     }
 
     /// Takes the lines of `chunk` until it is used up or a batch is full.

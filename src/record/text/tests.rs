@@ -1,5 +1,6 @@
 //! Real and realistic lines of every shape against the records they must become, and the properties that hold for any line.
 
+use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use serde_json::{Map, Value};
 
@@ -74,6 +75,48 @@ fn golden_records_are_counted_as_they_are_read_again() {
     }
 }
 
+fn zone(name: &str) -> TimeZone {
+    TimeZone::get(name).expect("a zone")
+}
+
+#[test]
+fn times_without_a_zone_are_of_the_configured_one() {
+    // (zone, line, timestamp, layout), received at 15:00:30 UTC: 16:00:30 in Berlin, 04:00:30 of the next day in Auckland.
+    for (name, line, timestamp, layout) in [
+        ("Europe/Berlin", "2026-11-24 16:00:00,123 INFO x", "2026-11-24T15:00:00.123000Z", "2026-11-24 16:00:00,123 {level} {message}"),
+        ("Europe/Berlin", "2026-07-24 16:00:00 INFO x", "2026-07-24T14:00:00.000000Z", "2026-07-24 16:00:00 {level} {message}"),
+        ("Europe/Berlin", "2026-11-24 16:00:00 +0200 INFO x", "2026-11-24 16:00:00 +0200", "{timestamp} {level} {message}"),
+        ("Europe/Berlin", "2026-11-24T16:00:00Z INFO x", "2026-11-24T16:00:00Z", "{timestamp} {level} {message}"),
+        ("Europe/Berlin", "1795532400.5 x", "1795532400.5", "{timestamp} {message}"),
+        ("Europe/London", "2026-11-24 15:00:00 INFO x", "2026-11-24 15:00:00", "{timestamp} {level} {message}"),
+        ("Europe/London", "2026-07-24 15:00:00 INFO x", "2026-07-24T14:00:00.000000Z", "2026-07-24 15:00:00 {level} {message}"),
+        ("Europe/Berlin", "Nov 24 16:00:00 web-1 cron: x", "2026-11-24T15:00:00.000000Z", "Nov 24 16:00:00 {host} {service}: {message}"),
+        (
+            "Europe/Berlin",
+            "time=2026-11-24T16:00:00 level=info msg=x",
+            "2026-11-24T15:00:00.000000Z",
+            "time=2026-11-24T16:00:00 level=info msg={message}",
+        ),
+        (
+            "Pacific/Auckland",
+            "04:00:00.5 [main] INFO a.B - x",
+            "2026-11-24T15:00:00.500000Z",
+            "04:00:00.5 [{thread}] {level} {service} - {message}",
+        ),
+        ("Pacific/Auckland", "23:00:00 INFO x", "2026-11-24T10:00:00.000000Z", "23:00:00 {level} {message}"),
+        ("Pacific/Auckland", "took 7 at 2026-11-25T04:00:00", "2026-11-24T15:00:00.000000Z", "took 7 at 2026-11-25T04:00:00"),
+    ] {
+        let mut patterns = Patterns::default();
+        patterns.add(r"^took \d+ at (?<ts>\S+)$").unwrap();
+        let mut reader = TextReader::new(zone(name)).with_patterns(patterns);
+        let (record, _, time) = read_with(&mut reader, line);
+        assert_eq!(record["timestamp"], timestamp, "{name}: {line}");
+        assert_eq!(time, Timestamp::parse(timestamp), "{name}: {line}");
+        assert_eq!(record.get("layout").unwrap_or(&record["message"]), layout, "{name}: {line}");
+        assert_eq!(rebuild(&record), line);
+    }
+}
+
 #[test]
 fn what_is_not_utf_8_is_rejected() {
     let mut out = b"before\n".to_vec();
@@ -86,7 +129,7 @@ fn own_patterns_go_before_the_shapes() {
     let mut patterns = Patterns::default();
     patterns.add(r"^(?<ts>\S+) \((?<lvl>\w+)\) (?<unit>[a-z]+)\|(?<msg>.*)$").unwrap();
     patterns.add(r"^took (?<took>\d+)$").unwrap();
-    let mut reader = TextReader::new(patterns);
+    let mut reader = TextReader::default().with_patterns(patterns);
     let (record, level, time) = read_with(&mut reader, "2026-11-24T15:00:00Z (wrn) pump|{pressure} \"low\"");
     assert_eq!((level, time), (Level::Warn, Some(Timestamp(1_795_532_400_000_000))));
     assert_eq!(
@@ -152,6 +195,19 @@ proptest! {
         let line = format!("{}{with}{rest}", &line[..at]);
         let record = read(&line);
         prop_assert_eq!(rebuild(&record), line);
+    }
+
+    #[test]
+    fn in_any_zone_a_line_can_be_rebuilt_and_has_the_time_that_is_read_again(
+        which in any::<prop::sample::Index>(),
+        name in prop::sample::select(vec!["UTC", "Europe/Berlin", "Asia/Kathmandu", "Pacific/Auckland", "America/New_York"]),
+    ) {
+        let lines: Vec<String> = golden().map(|(line, _)| line).collect();
+        let line = &lines[which.index(lines.len())];
+        let mut out = Vec::new();
+        let counted = TextReader::new(zone(name)).write_record(&mut out, line.as_bytes(), RECEIVED, |meta, _| (meta.level, meta.time)).unwrap();
+        prop_assert_eq!(counted, crate::record::stored::StoredScanner::default().scan(&out));
+        prop_assert_eq!(&rebuild(&serde_json::from_slice(&out).unwrap()), line);
     }
 
     #[test]

@@ -42,6 +42,11 @@ impl<'a> Chunk<'a> {
         Self { bytes, at: 0, end: len }
     }
 
+    /// Bytes that have been used up.
+    pub fn used_len(&self) -> usize {
+        self.at
+    }
+
     /// What has not been used up.
     pub(super) fn rest(&self) -> &[u8] {
         &self.bytes[self.at..self.end]
@@ -82,7 +87,14 @@ pub struct Frame<'a> {
     pub may_hold_newlines: bool,
 }
 
-impl Frame<'_> {
+impl<'a> Frame<'a> {
+    /// The line that is all of `line`, to which padding is added.
+    pub fn new(line: &'a mut Vec<u8>, kind: FrameKind, may_hold_newlines: bool) -> Self {
+        let len = line.len();
+        line.resize(len + PADDING, 0);
+        Self { padded: line, len, kind, may_hold_newlines }
+    }
+
     /// The line without its terminator.
     pub fn line(&self) -> &[u8] {
         &self.padded[..self.len]
@@ -156,6 +168,27 @@ impl Framer {
     pub fn for_format(format: Format, line_max: usize) -> Self {
         let framing = if format == Format::Csv { Framing::Csv } else { Framing::Undecided };
         Self { framing, may_be_counted: matches!(format, Format::Auto | Format::Syslog), ..Self::new(line_max) }
+    }
+
+    /// For a file, whose lines end with LF whatever else they hold.
+    pub fn for_file(format: Format, line_max: usize) -> Self {
+        let framing = if format == Format::Csv { Framing::Csv } else { Framing::Lf };
+        Self { framing, ..Self::new(line_max) }
+    }
+
+    /// Passes over what follows up to the next line.
+    pub fn skip_line(&mut self) {
+        self.is_skipping = true;
+    }
+
+    /// Whether the rest of a line is being passed over.
+    pub fn is_skipping(&self) -> bool {
+        self.is_skipping
+    }
+
+    /// Bytes that were taken from chunks, and that are neither of a line that was handed out nor passed over.
+    pub fn kept_len(&self) -> usize {
+        self.partial.len() - self.recut_at.unwrap_or(0).min(self.partial.len())
     }
 
     /// The next line, or none when the chunk is used up; what is unfinished is kept.

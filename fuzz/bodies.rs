@@ -272,7 +272,16 @@ pub(crate) fn recovery(data: &[u8]) {
         rest = after;
     }
     let before = dir.files();
-    let once = || recover(&RecoveryConfig { disk: Disk::new(), dir: &dir.0, shards, accepted: Stream::Logs, index: Index::On, permits: &RawPermits::new(4) });
+    let once = || {
+        recover(&RecoveryConfig {
+            disk: Disk::new(),
+            dir: &dir.0,
+            shards,
+            accepted: Stream::Logs,
+            index: Index::On,
+            permits: &RawPermits::new(4),
+        })
+    };
     if once().is_err() {
         assert!(before.contains_key("logboom.format"), "only an unknown format is refused");
         assert_eq!(dir.files(), before, "and left untouched");

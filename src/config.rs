@@ -204,8 +204,9 @@ impl Config {
         let listen = if is_serve { from.list("server.listen", &["tcp://127.0.0.1:7171"], parse::listen)? } else { Vec::new() };
         let http = from.one("server.http", if is_serve { "127.0.0.1:7180" } else { "off" }, parse::address_or_off)?;
         // One file is read by one shard, and one shard writes one file.
-        let shards = from
-            .one("server.shards", if is_serve { "auto" } else { "1" }, |text| parse::count_or_auto(text, cores.len().min(limits::SHARDS_MAX), 1, limits::SHARDS_MAX))?;
+        let shards = from.one("server.shards", if is_serve { "auto" } else { "1" }, |text| {
+            parse::count_or_auto(text, cores.len().min(limits::SHARDS_MAX), 1, limits::SHARDS_MAX)
+        })?;
         let format = from.one("server.format", "auto", parse::format)?;
         let zone = from.one("server.timezone", "local", parse::timezone)?;
         let csv_columns = from.one("server.csv_columns", "header", |text| {

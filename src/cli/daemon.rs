@@ -143,7 +143,8 @@ impl Running {
         let marks = recovered.writers.iter().map(|streams| std::array::from_fn(|stream| streams[stream].mark()));
         let accepted = config.role.accepted();
         let reader = StoreReader { disk: disk.clone(), dir: config.data_dir.clone(), marks: Marks::new(accepted, marks.collect()) };
-        let following = replayed.map(|replayed| Following::begin(config, &disk, &reader.marks, replayed)).transpose().map_err(Failure::Storage)?;
+        let following =
+            replayed.map(|replayed| Following::begin(config, &disk, &reader.marks, replayed)).transpose().map_err(Failure::Storage)?;
         telemetry.store_opened(StoreSource {
             dir: config.data_dir.clone(),
             permits: permits.clone(),
@@ -206,8 +207,10 @@ impl Running {
                 summary::start(telemetry.clone()).map_err(broken)?;
             }
         }
-        let watcher =
-            following.map(|following| following.start(config, shards.tasks(), telemetry.files.clone(), failures)).transpose().map_err(broken)?;
+        let watcher = following
+            .map(|following| following.start(config, shards.tasks(), telemetry.files.clone(), failures))
+            .transpose()
+            .map_err(broken)?;
         let watchdog = systemd::watchdog_interval()
             .map(|interval| Watchdog::start(interval, liveness(telemetry.clone())))
             .transpose()

@@ -258,7 +258,8 @@ impl Settings {
             "server.listen" => return list(&server.listen),
             "output.output" => return list(&outputs.output).or_else(|| (!output.is_empty()).then(|| output.iter().map(typed).collect())),
             "watch.watch" => {
-                return list(&watches.watch).or_else(|| (!watch.is_empty()).then(|| watch.iter().map(|watch| watch.path.clone()).collect()));
+                return list(&watches.watch)
+                    .or_else(|| (!watch.is_empty()).then(|| watch.iter().map(|watch| watch.path.clone()).collect()));
             }
             "rules.filter" => return list(&rules.filter),
             "rules.exclude" => return list(&rules.exclude),

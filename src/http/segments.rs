@@ -91,7 +91,7 @@ pub(super) async fn download(State(segments): State<Segments>, UrlPath(name): Ur
         FileName::Archive(_, Codec::Zstd) => "application/zstd",
         FileName::Meta(_) | FileName::Format | FileName::Lock | FileName::Checkpoints | FileName::Temporary(_) => {
             return Err(Refusal::NotFound);
-        },
+        }
     };
     let dir = segments.telemetry.data_dir().ok_or(Refusal::NotReady)?.to_owned();
     let place = segments.downloads.clone().try_acquire_owned().map_err(|_| Refusal::TooMany)?;

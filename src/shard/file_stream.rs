@@ -54,7 +54,9 @@ impl AsyncRead for PlainStream {
                 preadv2(&*self.file, &mut [IoSliceMut::new(buf)], self.at, ReadWriteFlags::NOWAIT).map_err(io::Error::from)
             };
             let is_elsewhere = |error: &io::Error| {
-                [Errno::WOULDBLOCK, Errno::OPNOTSUPP, Errno::NOSYS, Errno::INVAL].map(|errno| Some(errno.raw_os_error())).contains(&error.raw_os_error())
+                [Errno::WOULDBLOCK, Errno::OPNOTSUPP, Errno::NOSYS, Errno::INVAL]
+                    .map(|errno| Some(errno.raw_os_error()))
+                    .contains(&error.raw_os_error())
             };
             match outcome {
                 Ok(read) => {

@@ -94,7 +94,8 @@ pub fn recover(config: &RecoveryConfig<'_>) -> Result<Recovered, StorageError> {
     format::check(&config.disk, config.dir)?;
     let files = catalog::files(&config.disk, config.dir)?;
     let tables = tables::read_all(&config.disk, config.dir, &files);
-    let Plan { remove, weigh, resume, seal, submit, mut rebuild, ambiguous, sequences } = plan::plan(&files, &tables, config.shards, config.accepted);
+    let Plan { remove, weigh, resume, seal, submit, mut rebuild, ambiguous, sequences } =
+        plan::plan(&files, &tables, config.shards, config.accepted);
     let mut recovery = Recovery { config, sequences, sealed: Vec::new(), report: RecoveryReport::default() };
     recovery.remove_garbage(&remove)?;
     recovery.weigh_all(&weigh, &mut rebuild)?;
@@ -289,7 +290,8 @@ impl Recovery<'_> {
             }
             writer
         };
-        let writers = (0..*shards).map(|index| [*accepted, Stream::Rejected].map(|stream| writer(stream, ShardTag::of(index, *shards)))).collect();
+        let writers =
+            (0..*shards).map(|index| [*accepted, Stream::Rejected].map(|stream| writer(stream, ShardTag::of(index, *shards)))).collect();
         self.sealed.sort_by_key(|segment| segment.id);
         self.report.to_archive = self.sealed.len() as u64;
         let RecoveryReport { resumed, to_archive, garbage_removed, raw_removed, metas_rebuilt, .. } = &self.report;

@@ -26,13 +26,27 @@ pub struct Head {
     pub len: u32,
     /// Their CRC-32.
     pub crc: u32,
+    /// The CRC-32 of the first 16, 32, … 512 of them; 0 where there are not as many, or it is not known.
+    pub prefixes: [u32; PREFIXES],
 }
+
+/// How many beginnings of a beginning are known.
+pub const PREFIXES: usize = 6;
+/// The shortest of them: less than a line.
+const PREFIX_BYTES_MIN: usize = 16;
 
 impl Head {
     /// Of a file that begins with `bytes`.
     pub fn of(bytes: &[u8]) -> Head {
         let covered = &bytes[..bytes.len().min(WATCH_HEAD_BYTES)];
-        Head { len: covered.len() as u32, crc: crc32fast::hash(covered) }
+        let prefix = |at: usize| covered.get(..PREFIX_BYTES_MIN << at).map_or(0, crc32fast::hash);
+        Head { len: covered.len() as u32, crc: crc32fast::hash(covered), prefixes: std::array::from_fn(prefix) }
+    }
+
+    /// Whether a file that holds no more than `bytes` yet may become the same.
+    pub fn may_grow_from(self, bytes: &[u8]) -> bool {
+        let longest = (0..PREFIXES).rev().find(|at| PREFIX_BYTES_MIN << at <= bytes.len() && self.prefixes[*at] != 0);
+        bytes.len() < self.len as usize && longest.is_none_or(|at| crc32fast::hash(&bytes[..PREFIX_BYTES_MIN << at]) == self.prefixes[at])
     }
 
     /// Whether a file that begins with `bytes` may be the same. Of an empty one nothing is known: any may be.
@@ -55,13 +69,21 @@ pub fn is_rotated_name(copy: &Path, original: &Path) -> bool {
         return false;
     }
     let base = without_rotation(&original);
-    if copy.strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-', '_', '~'])) {
+    if copy.strip_prefix(base).is_some_and(|rest| rest.starts_with(['.', '-', '_', '~'])) {
         return true;
     }
     let Some((stem, extension)) = base.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()) else { return false };
     let copy = without_compression(&copy);
     let between = copy.strip_prefix(stem).and_then(|rest| rest.strip_suffix(extension));
-    between.is_some_and(|between| between.starts_with(['.', '-', '_']) && between.ends_with('.'))
+    between.is_some_and(|between| {
+        between.starts_with(['.', '-', '_']) && between.ends_with('.') && between.contains(|c: char| c.is_ascii_digit())
+    })
+}
+
+/// What all files have in common that rotation made of one: folder and name without what rotation adds.
+pub fn rotation_base(path: &Path) -> std::path::PathBuf {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    path.with_file_name(without_rotation(&name))
 }
 
 fn without_compression(name: &str) -> &str {
@@ -89,6 +111,10 @@ mod tests {
         assert!(long.is_full() && long.is_of(&[b'x'; WATCH_HEAD_BYTES]) && !long.is_of(&[b'x'; WATCH_HEAD_BYTES - 1]));
         assert!(Head::default().is_of(b"") && Head::default().is_of(b"anything"));
         assert_eq!(Head::of(b""), Head::default());
+        let head = Head::of(b"a first line of some length\nand another one\n");
+        assert!(head.may_grow_from(b"") && head.may_grow_from(b"a first line of some length\n") && head.may_grow_from(b"short"));
+        assert!(!head.may_grow_from(b"another first line\n"));
+        assert!(!head.may_grow_from(b"a first line of some length\nand another one\n"), "it is as long");
     }
 
     #[test]
@@ -103,6 +129,7 @@ mod tests {
             ("app-20261129.log.gz", "app.log", true),
             ("syslog.1", "syslog", true),
             ("app.log", "app.log", false),
+            ("app.log", "app.log.1", false),
             ("a2.log", "a1.log", false),
             ("apple.log", "app.log", false),
             ("other.log", "app.log", false),

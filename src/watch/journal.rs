@@ -128,7 +128,7 @@ impl Entry {
             "file" => {
                 let (id, dev, ino, len) = (number()?, number()?, number()?, number()?);
                 let crc = u32::from_str_radix(words.next()?, 16).ok()?;
-                let head = Head { len: u32::try_from(len).ok()?, crc };
+                let head = Head { len: u32::try_from(len).ok()?, crc, ..Head::default() };
                 Entry::File(FileRecord { id, key: FileKey { dev, ino }, head, path: unescaped(words.next()?)? })
             }
             "read" => {

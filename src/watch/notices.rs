@@ -80,7 +80,9 @@ fn take(event: notify::Result<Event>, into: &Mutex<News>, tell: &Sender<()>) {
     match event {
         // What others, and this process itself, read.
         Ok(Event { kind: EventKind::Access(_), .. }) => return,
-        Ok(Event { kind: EventKind::Modify(kind), paths, .. }) if !matches!(kind, ModifyKind::Name(_)) && news.changed.len() < WATCH_FILES_MAX => {
+        Ok(Event { kind: EventKind::Modify(kind), paths, .. })
+            if !matches!(kind, ModifyKind::Name(_)) && news.changed.len() < WATCH_FILES_MAX =>
+        {
             news.changed.extend(paths);
         }
         _ => news.is_all = true,

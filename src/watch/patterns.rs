@@ -104,8 +104,13 @@ pub fn scan(patterns: &[Pattern], archives: Archives, outside: &Path) -> Scan {
 pub fn look(path: &Path, archives: Archives, is_matched: bool) -> io::Result<Option<Found>> {
     let Some(encoding) = encoding(path, archives) else { return Ok(None) };
     let meta = fs::metadata(path)?;
+    Ok(meta.is_file().then(|| found(path, &meta, encoding, is_matched)))
+}
+
+fn found(path: &Path, meta: &fs::Metadata, encoding: Encoding, is_matched: bool) -> Found {
     let key = FileKey { dev: meta.dev(), ino: meta.ino() };
-    Ok(meta.is_file().then(|| Found { path: Arc::from(path), key, size: meta.len(), encoding, is_matched }))
+    let modified_ns = i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec());
+    Found { path: Arc::from(path), key, size: meta.len(), modified_ns, encoding, is_matched }
 }
 
 /// How the file is to be read, if it is.
@@ -142,7 +147,11 @@ fn missing(error: io::Error) -> io::Result<()> {
 
 /// The nearest folder that exists on the way to `path`: there it will appear.
 fn nearest_folder(path: &Path) -> Option<PathBuf> {
-    path.ancestors().skip(1).map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder }).find(|folder| folder.is_dir()).map(Path::to_owned)
+    path.ancestors()
+        .skip(1)
+        .map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
+        .find(|folder| folder.is_dir())
+        .map(Path::to_owned)
 }
 
 impl Scan {
@@ -158,7 +167,8 @@ impl Scan {
 
     fn glob(&mut self, text: &str, matched: &mut BTreeSet<PathBuf>) {
         // Up to the first part that is a pattern.
-        let literal: PathBuf = Path::new(text).components().take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '['])).collect();
+        let literal: PathBuf =
+            Path::new(text).components().take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '['])).collect();
         self.folders.extend(nearest_folder(&literal.join("x")));
         let Ok(paths) = glob::glob_with(text, OPTIONS) else { return };
         for path in paths {
@@ -184,8 +194,7 @@ impl Scan {
     fn stat(&mut self, path: &Path, encoding: Encoding, is_matched: bool) {
         match fs::metadata(path) {
             Ok(meta) if meta.is_file() => {
-                let key = FileKey { dev: meta.dev(), ino: meta.ino() };
-                self.found.push(Found { path: Arc::from(path), key, size: meta.len(), encoding, is_matched });
+                self.found.push(found(path, &meta, encoding, is_matched));
             }
             Ok(_) => {}
             Err(error) if is_matched => self.errors.extend(missing(error).err().map(|error| (path.to_owned(), error))),

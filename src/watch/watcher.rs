@@ -261,8 +261,7 @@ impl Work {
             Ok(Some(file)) => {
                 let shard = self.shard(&job);
                 let Job { id, path, encoding, offset, stored, head, ends, .. } = job;
-                let task =
-                    ReadTask { id, file, path, encoding, offset: offset.bytes, is_mid_line: offset.is_mid_line, stored, head, ends };
+                let task = ReadTask { id, file, path, encoding, offset: offset.bytes, is_mid_line: offset.is_mid_line, stored, head, ends };
                 if (self.config.hand)(shard, task) {
                     self.reading += 1;
                 } else {
@@ -351,4 +350,3 @@ fn head(found: &Found) -> io::Result<Option<Vec<u8>>> {
 fn is_binary(head: &[u8]) -> bool {
     head.first() != Some(&0) && head.contains(&0)
 }
-

@@ -57,7 +57,8 @@ impl World {
     }
 
     fn reader(&self) -> StoreReader {
-        let marks = Marks::new(Stream::Logs, self.writers.iter().map(|streams| std::array::from_fn(|stream| streams[stream].mark())).collect());
+        let marks =
+            Marks::new(Stream::Logs, self.writers.iter().map(|streams| std::array::from_fn(|stream| streams[stream].mark())).collect());
         StoreReader { disk: Disk::new(), dir: self.dir.path().to_owned(), marks }
     }
 

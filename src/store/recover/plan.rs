@@ -103,7 +103,9 @@ pub(super) fn plan(files: &[StoreFile], tables: &HashMap<SegmentId, Table>, shar
         plan.sequences.note(name);
         match name {
             FileName::Temporary(_) => plan.remove.push(name.clone()),
-            FileName::Open(stream, tag) if is_current(*tag, shards) && [accepted, Stream::Rejected].contains(stream) => plan.resume.push((*stream, *tag)),
+            FileName::Open(stream, tag) if is_current(*tag, shards) && [accepted, Stream::Rejected].contains(stream) => {
+                plan.resume.push((*stream, *tag))
+            }
             FileName::Open(stream, tag) => plan.seal.push((*stream, *tag)),
             FileName::Sealed(id) => segments.entry(*id).or_default().raw_bytes = Some(*len),
             FileName::Archive(id, codec) => segments.entry(*id).or_default().archives.push((*codec, *len)),

@@ -21,7 +21,8 @@ const FOREIGN: [(&str, &[u8]); 4] =
 
 fn recovered(disk: Disk, dir: &Path, shards: usize) -> Result<(Recovered, Arc<RawPermits>), StorageError> {
     let permits = RawPermits::new(4);
-    recover(&RecoveryConfig { disk, dir, shards, accepted: Stream::Logs, index: Index::On, permits: &permits }).map(|recovered| (recovered, permits))
+    recover(&RecoveryConfig { disk, dir, shards, accepted: Stream::Logs, index: Index::On, permits: &permits })
+        .map(|recovered| (recovered, permits))
 }
 
 /// What one segment's files are after a stop.

@@ -10,24 +10,24 @@ fn any_offset() -> impl Strategy<Value = Offset> {
 }
 
 fn any_entry() -> impl Strategy<Value = Entry> {
-    let moved = prop::collection::vec((any::<u64>(), any_offset()), 0..4);
+    let moved = || prop::collection::vec((any::<u64>(), any_offset()), 0..4);
     let path = prop::collection::vec(1..=255u8, 1..20).prop_map(|bytes| PathBuf::from(std::ffi::OsString::from_vec(bytes)));
     let numbers = (0..100usize, 0..2usize, any::<u64>(), any::<u64>(), any::<u64>(), any::<u32>());
     prop_oneof![
         (any::<[u64; 3]>(), any::<(u32, u32)>(), path).prop_map(|([id, dev, ino], (len, crc), path)| Entry::File(FileRecord {
             id,
             key: FileKey { dev, ino },
-            head: Head { len, crc },
+            head: Head { len, crc, ..Head::default() },
             path
         })),
         (any::<u64>(), any_offset(), any_offset()).prop_map(|(id, a, b)| Entry::Read(id, [a, b])),
         (0..100usize, 0..2usize, any::<u64>(), any::<u64>()).prop_map(|(shard, slot, seq, offset)| Entry::At(shard, slot, seq, offset)),
-        (numbers, any::<bool>(), moved.clone()).prop_map(|((shard, slot, seq, from, to, crc), is_of_both, files)| Entry::Batch {
+        (numbers, any::<bool>(), moved()).prop_map(|((shard, slot, seq, from, to, crc), is_of_both, files)| Entry::Batch {
             extent: Extent { shard, slot, seq, from, to, crc },
             is_of_both,
             files
         }),
-        (0..100usize, moved).prop_map(|(shard, files)| Entry::Idle(shard, files)),
+        (0..100usize, moved()).prop_map(|(shard, files)| Entry::Idle(shard, files)),
         any::<u64>().prop_map(Entry::Gone),
         Just(Entry::Shared),
     ]
@@ -39,7 +39,7 @@ proptest! {
         let mut bytes = Vec::new();
         all.iter().for_each(|entry| entry.write(&mut bytes));
         prop_assert_eq!(&entries(&bytes).collect::<Vec<_>>(), &all);
-        bytes.truncate(bytes.len() - torn);
+        bytes.truncate(bytes.len().saturating_sub(torn));
         let whole: Vec<_> = entries(&bytes).collect();
         prop_assert!(whole.len() < all.len() && whole == all[..whole.len()]);
     }
@@ -75,7 +75,8 @@ fn offsets(replayed: &Replayed, id: FileId) -> [u64; 2] {
 /// What a power cut leaves: the journal is ahead of the store, by any number of batches.
 #[test]
 fn the_last_entry_that_the_store_holds_counts() {
-    let journal = [file(1), Entry::At(0, 0, 1, 0), batch(0, 10, true, &[(1, 100)]), batch(0, 20, true, &[(1, 200)]), batch(0, 30, true, &[(1, 300)])];
+    let journal =
+        [file(1), Entry::At(0, 0, 1, 0), batch(0, 10, true, &[(1, 100)]), batch(0, 20, true, &[(1, 200)]), batch(0, 30, true, &[(1, 300)])];
     for (held, end, expected) in [(0, (1, 0), 0), (10, (1, 10), 100), (19, (1, 10), 100), (20, (1, 20), 200), (99, (1, 30), 300)] {
         let replayed = replay(journal.iter().cloned(), &mut Holds([held, 0]));
         assert_eq!((replayed.ends[&(0, 0)], offsets(&replayed, 1)[0]), (end, expected), "{held} bytes are held");
@@ -97,7 +98,13 @@ fn what_follows_an_entry_that_is_not_true_is_not_true_either() {
 
 #[test]
 fn each_slot_counts_for_itself() {
-    let journal = [file(1), batch(1, 5, false, &[(1, 90)]), batch(0, 10, false, &[(1, 100)]), batch(1, 9, false, &[(1, 150)]), batch(0, 20, true, &[(1, 200)])];
+    let journal = [
+        file(1),
+        batch(1, 5, false, &[(1, 90)]),
+        batch(0, 10, false, &[(1, 100)]),
+        batch(1, 9, false, &[(1, 150)]),
+        batch(0, 20, true, &[(1, 200)]),
+    ];
     let replayed = |held| replay(journal.iter().cloned(), &mut Holds(held));
     assert_eq!(offsets(&replayed([20, 9]), 1), [200, 200]);
     assert_eq!(offsets(&replayed([10, 9]), 1), [100, 200], "the other slot had all of it when the batch was taken");

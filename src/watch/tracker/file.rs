@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Found, Phase};
 use crate::store::name::Stream;
-use crate::watch::content::{FileId, FileKey, is_rotated_name};
+use crate::watch::content::{FileId, is_rotated_name};
 use crate::watch::journal::{FileRecord, Offset};
 use crate::watch::task::Encoding;
 
@@ -16,6 +16,8 @@ pub(super) struct Tracked {
     pub(super) path: Arc<Path>,
     pub(super) encoding: Encoding,
     pub(super) size: u64,
+    /// When it was written to last, by its file system.
+    pub(super) modified_ns: i128,
     pub(super) offset: Offset,
     pub(super) stored: [u64; Stream::SLOTS],
     pub(super) phase: Phase,
@@ -45,6 +47,7 @@ impl Tracked {
             record: record.clone(),
             encoding: Encoding::Plain,
             size: 0,
+            modified_ns: 0,
             offset: offsets.into_iter().min().unwrap_or_default(),
             stored: offsets.map(|offset| offset.bytes),
             phase: Phase::Gone,
@@ -60,8 +63,9 @@ impl Tracked {
         }
     }
 
-    pub(super) fn is_at(&self, key: FileKey) -> bool {
-        self.record.key == key
+    /// Whether copies of it are looked for: while it is where it was, only if something of it was read.
+    pub(super) fn may_be_copied(&self) -> bool {
+        0 < self.offset.bytes || self.phase == Phase::Gone
     }
 
     /// Whether a file that begins with `head` is this one for sure, wherever it is.
@@ -74,10 +78,10 @@ impl Tracked {
         self.is_alike(found, head) && (found.encoding == Encoding::Gzip || self.offset.bytes <= found.size)
     }
 
-    /// Whether `found` begins as this one does, of which something was read, and has a name that rotation makes.
+    /// Whether `found` begins as this one does, and has a name that rotation makes.
     pub(super) fn is_alike(&self, found: &Found, head: &[u8]) -> bool {
-        let has_begun = 0 < self.record.head.len && 0 < self.offset.bytes;
-        has_begun && self.record.head.is_of(head) && is_rotated_name(&found.path, &self.path)
+        let is_known = 0 < self.record.head.len && self.may_be_copied();
+        is_known && self.record.head.is_of(head) && is_rotated_name(&found.path, &self.path)
     }
 
     /// Whether a copy could be so long.

@@ -38,6 +38,7 @@ impl Tracker {
             Phase::Idle => file.is_at_end || file.failed_ms.is_some(),
             Phase::Queued | Phase::Reading => false,
         };
-        0 < self.scans && self.files.values().all(is_read)
+        let is_decided = self.ignored.values().all(|ignored| !ignored.is_undecided);
+        0 < self.scans && is_decided && self.files.values().all(is_read)
     }
 }

@@ -88,6 +88,8 @@ pub struct Tracker {
     twins: HashMap<FileKey, Twin>,
     /// Files that are none of ours, or not yet.
     ignored: HashMap<FileKey, Ignored>,
+    /// Files that were there before anything was read of which they could be copies, and when they were seen.
+    strangers: HashMap<FileKey, u64>,
     /// See [`note_names`](Self::note_names).
     names: HashSet<String>,
     queue: VecDeque<FileId>,
@@ -123,6 +125,7 @@ impl Tracker {
             by_path: HashMap::new(),
             twins: HashMap::new(),
             ignored: HashMap::new(),
+            strangers: HashMap::new(),
             names: HashSet::new(),
             queue: VecDeque::new(),
             scans: 0,
@@ -139,7 +142,7 @@ impl Tracker {
     /// A file was seen. Returns whether nothing is known of it: then [`add`](Self::add) it, by how it begins.
     pub fn saw(&mut self, found: &Found, now_ms: u64) -> bool {
         let Some(id) = self.by_key.get(&found.key).copied() else {
-            return !self.saw_twin(found) && (found.is_matched || self.is_wanted(found)) && self.is_decided(found, now_ms);
+            return !self.saw_twin(found) && self.is_of_interest(found) && self.is_decided(found, now_ms);
         };
         let scans = self.scans;
         let file = self.files.get_mut(&id).expect("a key belongs to a file");

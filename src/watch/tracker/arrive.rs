@@ -55,7 +55,9 @@ impl Tracker {
             }
             if let Some(of) = self.original(&found, &head) {
                 self.twins.insert(found.key, Twin { of, seen: self.scans, found });
-            } else if found.is_matched && !self.may_yet_be_copy(&found, &head, now_ms) {
+            } else if !found.is_matched && self.scans == 1 {
+                self.strangers.insert(found.key, self.scans);
+            } else if !self.may_yet_be_copy(&found, &head, now_ms) {
                 self.ignored.remove(&found.key);
                 self.begin(&found, &head, &mut last, now_ms);
             } else {

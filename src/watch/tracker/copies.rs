@@ -1,6 +1,9 @@
 //! Files that are, or may be, copies of one that is followed: `copytruncate` makes one, and then empties the original; archiving makes one, and then deletes it.
 //!
-//! While both are there a copy is not read. When the original is emptied or gone, its content goes on in the copy.
+//! While both are there a copy is not read. When the original is emptied or gone, its content goes on in the copy. What has the name of a copy, came while the original was followed, and is
+//! a copy of nothing that is known, is what rotation made of a file before anybody could look at it, and is read.
+
+use std::path::Path;
 
 use super::file::Tracked;
 use super::{Found, Phase, Tracker};
@@ -32,7 +35,26 @@ impl Ignored {
     }
 }
 
+/// What names of copies of `path` may begin with.
+pub(super) fn names(path: &Path) -> Vec<String> {
+    let base = rotation_base(path);
+    [base.file_name(), base.file_stem()].into_iter().flatten().map(|name| name.to_string_lossy().into_owned()).collect()
+}
+
 impl Tracker {
+    /// Whether a file that nothing is known of is to be looked at: its name was asked for, or rotation may have made it of a file that was read. One whose name
+    /// said nothing when it was first seen is a stranger: it was there before, and whatever is read later, it is none of that.
+    pub(super) fn is_of_interest(&mut self, found: &Found) -> bool {
+        if found.is_matched {
+            return true;
+        }
+        let is_stranger = self.strangers.contains_key(&found.key) || !self.is_wanted(found);
+        if is_stranger {
+            self.strangers.insert(found.key, self.scans);
+        }
+        !is_stranger
+    }
+
     /// A copy that has grown beyond what it is a copy of is none.
     pub(super) fn saw_twin(&mut self, found: &Found) -> bool {
         let Some(twin) = self.twins.get_mut(&found.key) else { return false };
@@ -45,7 +67,7 @@ impl Tracker {
     }
 
     /// Whether rotation may have made it of a file that was read.
-    pub(super) fn is_wanted(&self, found: &Found) -> bool {
+    fn is_wanted(&self, found: &Found) -> bool {
         let name = found.path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
         let may_be = name.match_indices(['.', '-', '_', '~']).any(|(end, _)| self.names.contains(&name[..end]));
         may_be && self.files.values().any(|file| file.may_be_copied() && is_rotated_name(&found.path, &file.path))
@@ -89,8 +111,7 @@ impl Tracker {
     pub(super) fn note_names(&mut self) {
         self.names.clear();
         for file in self.files.values().filter(|file| file.may_be_copied()) {
-            let base = rotation_base(&file.path);
-            self.names.extend([base.file_name(), base.file_stem()].into_iter().flatten().map(|name| name.to_string_lossy().into_owned()));
+            self.names.extend(names(&file.path));
         }
     }
 }

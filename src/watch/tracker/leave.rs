@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::copies::Twin;
+use super::copies::{self, Twin};
 use super::file::Tracked;
 use super::{Found, Phase, Tracker};
 use crate::limits::{WATCH_FORMER_MAX, WATCH_LAST_LINE_IDLE, WATCH_RETRY, WATCH_ROTATED_IDLE};
@@ -33,6 +33,13 @@ impl Tracker {
             self.by_key.remove(&file.record.key);
         }
         self.queue.retain(|queued| *queued != id);
+        if file.record.head.len == 0 && file.offset == Offset::default() {
+            // Nothing is known of it, by which it could be known again.
+            self.files.remove(&id);
+            self.entries.push(Entry::Gone(id));
+            return;
+        }
+        self.names.extend(copies::names(&file.path));
         self.former.push_back(id);
         self.ignored.clear();
         let offset = file.offset.bytes;
@@ -77,6 +84,7 @@ impl Tracker {
         let files = &self.files;
         self.twins.retain(|_, twin| twin.seen == scans && files.get(&twin.of).is_some_and(|file| file.phase != Phase::Gone));
         self.ignored.retain(|_, ignored| ignored.seen == scans);
+        self.strangers.retain(|_, seen| *seen == scans);
         self.age(now_ms);
     }
 

@@ -76,6 +76,10 @@ pub const REGEX_BYTES_MAX: usize = 4 * KIB;
 pub const REGEX_PROGRAM_BYTES_MAX: usize = 10 * MIB;
 /// What a set of regexes may cache of its automaton, in either direction of matching, on each shard.
 pub const REGEX_CACHE_BYTES: usize = MIB;
+/// Lines that one record joins, in a file: more than the deepest stack traces have, which their runtimes cut at a thousand frames.
+pub const MULTILINE_LINES_MAX: usize = 4 * KIB;
+/// How long a text line of a file waits for one that belongs to it: programs write a stack trace in one go, or within milliseconds.
+pub const MULTILINE_WAIT: Duration = Duration::from_secs(1);
 /// `[[pattern]]` tables of a configuration: each may be tried for each text line.
 pub const PATTERNS_MAX: usize = 32;
 

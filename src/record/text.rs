@@ -4,6 +4,8 @@
 //! the message is only a part, and `layout` is the line with the names of members in braces where their values stood (`{{` is a brace): put the values back, and
 //! the line is there, byte for byte. A record without `layout` has its whole line as `message`. docs/adr/0007 says why.
 //!
+//! Of a record of several lines the first one has the shape; the others belong to its message.
+//!
 //! Invariant: of every line its record gives back every byte. A property holds it.
 
 pub mod pattern;
@@ -52,9 +54,13 @@ impl TextReader {
     ) -> Result<R, RejectReason> {
         let line = simdutf8::basic::from_utf8(line).map_err(|_| RejectReason::InvalidUtf8)?;
         let Self { patterns, parts } = self;
-        parts.clear(line.len());
-        if line.len() <= TEXT_SHAPE_BYTES_MAX && !patterns.read(line, parts) {
-            shapes::read(line, received, parts);
+        let first = &line[..memchr::memchr(b'\n', line.as_bytes()).unwrap_or(line.len())];
+        parts.clear(first.len());
+        if first.len() <= TEXT_SHAPE_BYTES_MAX && !patterns.read(first, parts) {
+            shapes::read(first, received, parts);
+        }
+        if first.len() < line.len() {
+            parts.continue_message(first.len(), line.len());
         }
         let fields = parts.view(line, patterns);
         record::write(out, &fields, received);

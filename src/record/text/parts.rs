@@ -160,6 +160,13 @@ impl Parts {
         members.clear();
     }
 
+    /// What follows the first line, of `first_len` bytes, belongs to the message: to its end, or, where it ends before that line does, to the line as a whole.
+    pub(super) fn continue_message(&mut self, first_len: usize, line_len: usize) {
+        let start = if self.message.end as usize == first_len { self.message.start as usize } else { 0 };
+        self.message = Span::new(start, line_len);
+        self.is_message_escaped = false;
+    }
+
     /// Adds a member, unless there are too many; what is left out stands in `layout`.
     pub(super) fn add(&mut self, name: &'static str, span: Span) {
         self.push(Member { name: Name::Fixed(name), span, kind: Kind::Text });

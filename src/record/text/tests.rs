@@ -43,10 +43,10 @@ fn rebuild(record: &Map<String, Value>) -> String {
     line + rest
 }
 
-/// The pairs of a golden file: a line, and the record it becomes.
-fn golden() -> impl Iterator<Item = (&'static str, &'static str)> {
+/// The pairs of a golden file: a line, or several with `␤` between them, and the record it becomes.
+fn golden() -> impl Iterator<Item = (String, &'static str)> {
     let mut lines = include_str!("tests/golden.txt").lines().filter(|line| !line.is_empty() && !line.starts_with("## "));
-    std::iter::from_fn(move || Some((lines.next()?, lines.next().expect("a record behind each line"))))
+    std::iter::from_fn(move || Some((lines.next()?.replace('␤', "\n"), lines.next().expect("a record behind each line"))))
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn every_shape_becomes_its_record() {
 fn golden_records_are_counted_as_they_are_read_again() {
     let (mut reader, mut scanner) = (TextReader::default(), crate::record::stored::StoredScanner::default());
     for (line, record) in golden() {
-        let (_, level, time) = read_with(&mut reader, line);
+        let (_, level, time) = read_with(&mut reader, &line);
         assert_eq!(scanner.scan(record.as_bytes()), (level, time), "after a crash its level and time are the same: {line}");
     }
 }
@@ -93,6 +93,10 @@ fn own_patterns_go_before_the_shapes() {
         serde_json::to_value(record).unwrap(),
         serde_json::json!({"timestamp": "2026-11-24T15:00:00Z", "level": "WARN", "message": "{pressure} \"low\"", "unit": "pump", "layout": "{timestamp} (wrn) {unit}|{message}"})
     );
+    let record = read_with(&mut reader, "2026-11-24T15:00:00Z (wrn) pump|low\n  at 7").0;
+    assert_eq!((&record["level"], &record["message"], &record["unit"]), (&"WARN".into(), &"low\n  at 7".into(), &"pump".into()));
+    let record = read_with(&mut reader, "took 12\nand more").0;
+    assert_eq!((&record["message"], &record["took"], record.get("layout")), (&"took 12\nand more".into(), &"12".into(), None));
     let record = read_with(&mut reader, "took 12").0;
     assert_eq!((&record["message"], &record["took"], record.get("layout")), (&"took 12".into(), &"12".into(), None));
     let record = read_with(&mut reader, "yesterday (info) pump|x").0;
@@ -138,8 +142,8 @@ proptest! {
 
     #[test]
     fn a_damaged_line_of_a_shape_can_be_rebuilt(which in any::<prop::sample::Index>(), cut in any::<prop::sample::Index>(), with in "[\\[\\]{}\"=:, \\\\a-z0-9-]{0,4}", drop in 0..3usize) {
-        let lines: Vec<&str> = golden().map(|(line, _)| line).collect();
-        let line = lines[which.index(lines.len())];
+        let lines: Vec<String> = golden().map(|(line, _)| line).collect();
+        let line = &lines[which.index(lines.len())];
         let mut at = cut.index(line.len());
         while !line.is_char_boundary(at) {
             at -= 1;
@@ -154,7 +158,7 @@ proptest! {
     fn words_of_all_shapes_in_any_order_can_be_rebuilt(words in prop::collection::vec(prop::sample::select(vec![
         "2026-11-24 15:00:00,123", "15:00:00.5", "[24/Nov/2026:15:00:00 +0000]", "Nov 24 15:00:00", "I1124 15:00:00.1", "INFO", "error:", "[main]", "[a:b@3]", "[",
         "-", "---", "|", ":", "123", "12#3:", "a.b.C:", "k=v", "k=\"a b\"", "k=\"a\\\"{\"", "k=", "msg=\"{x}\"", "level=info", "\"GET / HTTP/1.1\"", "200", "{x}", "{{", "é",
-    ]), 0..9), glue in prop::sample::select(vec![" ", "", "  ", "\t"])) {
+    ]), 0..9), glue in prop::sample::select(vec![" ", "", "  ", "\t", "\n"])) {
         let line = words.join(glue);
         prop_assert_eq!(rebuild(&read(&line)), line);
     }

@@ -15,6 +15,7 @@ use crate::limits;
 use crate::outputs::{self, Target};
 use crate::record::Protocol;
 use crate::record::detect::{Format, Reading};
+use crate::record::multiline::Continuations;
 use crate::record::text::pattern::Patterns;
 use crate::rules::syntax::{Matcher, TagRule};
 use crate::rules::{RuleTexts, Rules};
@@ -132,6 +133,8 @@ pub struct Config {
     pub from: From,
     /// Whether archives are read.
     pub archives: Archives,
+    /// Which of their lines belong to the record before them, if any do.
+    pub continuations: Option<Continuations>,
     /// Where lines are taken in, and how they come.
     pub listen: Vec<(Protocol, SocketAddr)>,
     /// Where HTTP is served.
@@ -258,6 +261,7 @@ impl Config {
         let watch = from.some("watch.watch", str::parse::<Pattern>)?;
         let begin = from.one("files.from", "beginning", parse::from)?;
         let archives = from.one("files.read_gzip", "off", parse::read_gzip)?;
+        let continuations = from.one("files.multiline", "on", |text| parse::multiline(text, format))?;
         if !is_serve && watch.is_empty() {
             return Err(from.refused("--watch", "expected at least one file, folder or glob to follow".to_owned()));
         }
@@ -272,6 +276,7 @@ impl Config {
             watch,
             from: begin,
             archives,
+            continuations,
             rules,
             excludes: exclude_texts,
             patterns,
@@ -477,6 +482,7 @@ mod tests {
             ("[[watch]]\npath = ''\n", &[], &["watch.watch in", "a folder"]),
             ("[[watch]]\n", &[], &["logboom.toml:1:", "path"]),
             ("", &["--from", "middle"], &["--from", "middle", "beginning or end"]),
+            ("", &["--multiline", "a(b"], &["--multiline", "a(b", "unclosed group"]),
             ("[files]\nread_gzip = 'yes'\n", &[], &["files.read_gzip in", "on or off"]),
             ("", &["--idle-timeout", "soon"], &["--idle-timeout", "soon", "off"]),
         ];

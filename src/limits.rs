@@ -239,7 +239,7 @@ pub const OUTPUT_RETRY_MAX: Duration = Duration::from_secs(15);
 /// What of a followed file's beginning tells it from others.
 pub const WATCH_HEAD_BYTES: usize = KIB;
 /// Files that are followed at once; more are counted, and not read.
-pub const WATCH_FILES_MAX: usize = 100_000;
+pub const WATCH_FILES_MAX: usize = 20_000;
 /// Followed files that are read at once. Each is one task of a shard, and waits for the receive buffer like a connection.
 pub const WATCH_READS_MAX: usize = 32;
 /// Descriptors of followed files: those that are read, and those that were read last, which are held so that what is written to them while they are deleted is found.

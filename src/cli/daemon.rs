@@ -63,6 +63,7 @@ pub(super) fn budget(config: &Config) -> MemoryBudget {
         compress_threads: config.compress_threads,
         raw_segments: config.raw_segments,
         regex_sets: config.rules.sets() + config.patterns.len(),
+        follows_files: !config.watch.is_empty(),
         outputs: config.outputs.len(),
         tails: if config.http.is_some() { limits::HTTP_TAILS_MAX } else { 0 },
         searches: if config.http.is_some() { limits::HTTP_SEARCHES_MAX } else { 0 },

@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::config::{Config, Role};
 use crate::limits::WATCH_READS_MAX;
 use crate::metrics::files::FileTotals;
+use crate::record::multiline::Continuations;
 use crate::shard::{ShardFiles, TaskSender};
 use crate::store::disk::Disk;
 use crate::store::error::StorageError;
@@ -36,18 +37,19 @@ pub(super) fn recover(config: &Config, disk: &Disk, recovered: &mut Recovered) -
 pub(super) struct Following {
     replayed: Replayed,
     checkpoints: Arc<Checkpoints>,
+    continuations: Option<Continuations>,
     reports: (Sender<ReadReport>, Receiver<ReadReport>),
 }
 
 impl Following {
     pub(super) fn begin(config: &Config, disk: &Disk, marks: &Arc<Marks>, replayed: Replayed) -> Result<Self, StorageError> {
         let checkpoints = Checkpoints::begin(disk.clone(), &config.data_dir, marks.clone(), replayed.clone(), beyond(config))?;
-        Ok(Self { replayed, checkpoints, reports: bounded(WATCH_READS_MAX) })
+        Ok(Self { replayed, checkpoints, continuations: config.continuations.clone(), reports: bounded(WATCH_READS_MAX) })
     }
 
     /// The shards' end.
     pub(super) fn of_shards(&self) -> ShardFiles {
-        ShardFiles { checkpoints: self.checkpoints.clone(), reports: self.reports.0.clone() }
+        ShardFiles { checkpoints: self.checkpoints.clone(), continuations: self.continuations.clone(), reports: self.reports.0.clone() }
     }
 
     /// Starts the thread that watches.

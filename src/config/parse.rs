@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 use crate::record::Protocol;
 use crate::record::csv::Columns;
 use crate::record::detect::Format;
+use crate::record::multiline::Continuations;
 use crate::store::filter::Index;
 use crate::store::level::LevelChoice;
 use crate::store::name::Codec;
@@ -154,6 +155,16 @@ pub(super) fn from(text: &str) -> Result<From, String> {
         "beginning" => Ok(From::Beginning),
         "end" => Ok(From::End),
         _ => Err("expected beginning or end".to_owned()),
+    }
+}
+
+/// Which lines of files that are read as `format` belong to the record before them.
+pub(super) fn multiline(text: &str, format: Format) -> Result<Option<Continuations>, String> {
+    let usual = Continuations::new(format);
+    match text {
+        "on" => Ok(Some(usual)),
+        "off" => Ok(None),
+        pattern => usual.with_pattern(pattern).map(Some).map_err(String::from),
     }
 }
 

@@ -108,6 +108,9 @@ struct FileSettings {
     /// Read files that end with .gz once: on or off [default: off]
     #[arg(long, value_name = "on|off")]
     read_gzip: Option<Word>,
+    /// Join stack traces and indented lines to the record before them: on, off, or a regex that names more such lines [default: on]
+    #[arg(long, value_name = "on|off|REGEX")]
+    multiline: Option<Word>,
 }
 
 /// Outputs beside the segments.
@@ -291,6 +294,7 @@ impl Settings {
             "store.min_free" => &store.min_free,
             "files.from" => &files.from,
             "files.read_gzip" => &files.read_gzip,
+            "files.multiline" => &files.multiline,
             _ => unreachable!("{key} is no setting"),
         };
         word.as_ref().map(|word| vec![word.0.clone()])

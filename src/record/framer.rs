@@ -66,6 +66,15 @@ impl<'a> Chunk<'a> {
     }
 }
 
+/// Where a line ends, in a stream whose bytes come in chunks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LineEnd {
+    /// Bytes of the chunk that were used up.
+    pub used: usize,
+    /// Bytes up to there, of this chunk or the ones before, that belong to lines to come.
+    pub kept: usize,
+}
+
 /// Whether a frame is all of its line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrameKind {
@@ -193,12 +202,18 @@ impl Framer {
 
     /// The next line, or none when the chunk is used up; what is unfinished is kept.
     pub fn next<'a>(&'a mut self, chunk: &'a mut Chunk<'_>) -> Option<Frame<'a>> {
+        self.next_with_end(chunk).map(|(frame, _)| frame)
+    }
+
+    /// The same, and where the line ends.
+    pub fn next_with_end<'a>(&'a mut self, chunk: &'a mut Chunk<'_>) -> Option<(Frame<'a>, LineEnd)> {
         let (place, kind) = self.advance(chunk)?;
+        let end = LineEnd { used: chunk.at, kept: self.kept_len() };
         let frame = match place {
             Place::Chunk { start, len } => chunk.frame(start, len, kind),
             Place::Partial { start, len } => self.partial.frame(start, len, kind),
         };
-        Some(Frame { may_hold_newlines: !matches!(self.framing, Framing::Lf | Framing::Undecided), ..frame })
+        Some((Frame { may_hold_newlines: !matches!(self.framing, Framing::Lf | Framing::Undecided), ..frame }, end))
     }
 
     /// What is left at the end of the stream: a last line without terminator is a line. Call until it returns none.

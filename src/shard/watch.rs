@@ -24,18 +24,21 @@ use super::turn::Received;
 use crate::limits::{CSV_HEADER_BYTES_MAX, RECEIVE_BYTES, WATCH_HEAD_BYTES, WATCH_TASK_BYTES};
 use crate::metrics::counters::Closed;
 use crate::record::detect::Format;
-use crate::record::framer::{Chunk, Framer, PADDING};
+use crate::record::framer::{Chunk, Frame, Framer, LineEnd, PADDING};
+use crate::record::multiline::{Continuations, Joined, Joiner, Pushed};
 use crate::store::name::Stream;
 use crate::watch::checkpoints::Checkpoints;
 use crate::watch::content::{FileId, Head};
 use crate::watch::journal::{Entry, Offset};
-use crate::watch::task::{Encoding, ReadOutcome, ReadReport, ReadTask};
+use crate::watch::task::{Encoding, Ending, ReadOutcome, ReadReport, ReadTask};
 
 /// What a shard that reads files has to do with it.
 #[derive(Clone)]
 pub struct ShardFiles {
     /// Told how far they are stored.
     pub checkpoints: Arc<Checkpoints>,
+    /// Which lines belong to the record before them, if any do.
+    pub continuations: Option<Continuations>,
     /// Where reports go. Has room for one of each task that is handed out.
     pub reports: crossbeam_channel::Sender<ReadReport>,
 }
@@ -94,7 +97,7 @@ struct Reader {
     file: Arc<File>,
     encoding: Encoding,
     head: Head,
-    ends: bool,
+    ending: Ending,
     intake: Intake<Box<dyn AsyncRead + Unpin>>,
     error: LastError,
     lines: Lines,
@@ -105,7 +108,9 @@ struct Lines {
     id: FileId,
     framer: Framer,
     source: Source,
-    /// Where the next bytes begin, and before where every line is taken.
+    /// Joins lines to records.
+    joiner: Option<Joiner>,
+    /// Where the next bytes begin, and before where every record is taken.
     at: u64,
     offset: Offset,
     stored: Option<StoredLines>,
@@ -113,12 +118,13 @@ struct Lines {
 
 impl Reader {
     fn new(shard: Rc<Shard>, task: ReadTask) -> Self {
-        let ReadTask { id, file, path, encoding, offset, is_mid_line, stored, head, ends } = task;
+        let ReadTask { id, file, path, encoding, offset, is_mid_line, stored, head, ending } = task;
         let reading = &shard.config.reading;
         let mut framer = Framer::for_file(reading.format, shard.config.line_bytes_max);
         if is_mid_line {
             framer.skip_line();
         }
+        let joins = shard.files.as_ref().is_some_and(|files| files.shared.continuations.is_some());
         let error = LastError::default();
         let stream: Box<dyn AsyncRead + Unpin> = match encoding {
             Encoding::Plain => Box::new(PlainStream::new(file.clone(), offset, error.clone())),
@@ -128,11 +134,12 @@ impl Reader {
             id,
             framer,
             source: Source::file(&path.to_string_lossy(), reading),
+            joiner: joins.then(|| Joiner::new(shard.config.line_bytes_max)),
             at: offset,
             offset: Offset { bytes: offset, is_mid_line },
             stored: StoredLines::beyond(offset, stored, &shard),
         };
-        Self { id, file, encoding, head, ends, intake: Intake::new(shard.clone(), stream), error, lines, shard }
+        Self { id, file, encoding, head, ending, intake: Intake::new(shard.clone(), stream), error, lines, shard }
     }
 
     async fn read(&mut self) -> ReadOutcome {
@@ -213,20 +220,18 @@ impl Reader {
         self.intake.taken(partial_len, partial_len == unfinished_len);
     }
 
-    /// At the end of the file: its last line is one without its newline, if it is over.
+    /// At the end of the file.
     async fn end(&mut self) -> ReadOutcome {
         // Shorter than it was read: emptied, and nothing new is there yet.
         if self.encoding == Encoding::Plain && self.file.metadata().is_ok_and(|meta| meta.len() < self.lines.offset.bytes) {
             return ReadOutcome::Rewritten;
         }
-        if self.ends {
-            let shard = self.shard.clone();
-            let arrival = shard.clock.arrival();
-            while self.lines.finish(&shard, arrival) == Progress::Full {
-                shard.room().await;
-            }
-            shard.publish_taken();
+        let shard = self.shard.clone();
+        let arrival = shard.clock.arrival();
+        while self.lines.end(self.ending, &shard, arrival) == Progress::Full {
+            shard.room().await;
         }
+        shard.publish_taken();
         ReadOutcome::AtEnd
     }
 
@@ -245,55 +250,82 @@ impl Lines {
             if core.is_full() {
                 break Progress::Full;
             }
-            self.source.offset = Some(self.offset.bytes);
-            let Some(frame) = self.framer.next(chunk) else {
+            if self.take_joined(shard, core, arrival) {
+                continue;
+            }
+            let Self { framer, joiner, .. } = self;
+            let Some((frame, LineEnd { used, kept })) = framer.next_with_end(chunk) else {
                 self.passed(self.at + chunk.used_len() as u64);
                 break Progress::Drained;
             };
-            let begun = self.offset;
-            match &mut self.stored {
-                None => drop(core.line(frame, arrival, &mut self.source)),
-                Some(stored) => {
-                    stored.keep(frame);
-                    let end = self.at + chunk.used_len() as u64 - self.framer.kept_len() as u64;
-                    stored.line(end, core, arrival, &mut self.source);
-                }
+            let end = self.at + used as u64 - kept as u64;
+            let now_ms = arrival.received_ns / 1_000_000;
+            if is_alone(joiner, shard, &frame, end, now_ms) {
+                hand_over(&mut self.source, &mut self.stored, frame, self.offset, end, core, arrival);
+                self.taken_to(end, shard, core);
             }
-            self.passed(self.at + chunk.used_len() as u64);
-            self.note_held(shard, core, begun);
         };
         self.told(shard, core, before);
         progress
     }
 
-    /// Takes what the framer still holds at the end of the file.
-    fn finish(&mut self, shard: &Shard, arrival: Arrival) -> Progress {
+    /// Takes what is left at the end of the file, as far as that is the end of anything.
+    fn end(&mut self, ending: Ending, shard: &Shard, arrival: Arrival) -> Progress {
         let core = &mut *shard.core.borrow_mut();
         let before = core.taken_lines();
+        let now_ms = arrival.received_ns / 1_000_000;
         let progress = loop {
             if core.is_full() {
                 break Progress::Full;
             }
-            self.source.offset = Some(self.offset.bytes);
-            let begun = self.offset;
-            let Some(frame) = self.framer.finish() else { break Progress::Drained };
-            match &mut self.stored {
-                None => drop(core.line(frame, arrival, &mut self.source)),
-                Some(stored) => {
-                    stored.keep(frame);
-                    stored.line(self.at, core, arrival, &mut self.source);
-                }
+            if self.take_joined(shard, core, arrival) {
+                continue;
             }
-            self.passed(self.at);
-            self.note_held(shard, core, begun);
+            if ending == Ending::Line
+                && let Some(frame) = self.framer.finish()
+            {
+                if is_alone(&mut self.joiner, shard, &frame, self.at, now_ms) {
+                    hand_over(&mut self.source, &mut self.stored, frame, self.offset, self.at, core, arrival);
+                    self.taken_to(self.at, shard, core);
+                }
+            } else if ending != Ending::Open
+                && let Some(joiner) = self.joiner.as_mut().filter(|joiner| joiner.due_ms().is_some())
+            {
+                joiner.flush();
+            } else {
+                break Progress::Drained;
+            }
         };
         self.told(shard, core, before);
         progress
     }
 
-    /// Everything up to `end` is taken or passed over, but what the framer keeps.
+    /// Takes a record that is complete. Returns whether there was one.
+    fn take_joined(&mut self, shard: &Shard, core: &mut ShardCore, arrival: Arrival) -> bool {
+        let Some(Joined { frame, end }) = self.joiner.as_mut().and_then(Joiner::take) else { return false };
+        hand_over(&mut self.source, &mut self.stored, frame, self.offset, end, core, arrival);
+        self.taken_to(end, shard, core);
+        true
+    }
+
+    /// Every record that ends up to `end` is taken.
+    fn taken_to(&mut self, end: u64, shard: &Shard, core: &ShardCore) {
+        let begun = self.offset;
+        let is_mid_line = self.framer.is_skipping() && !self.holds();
+        self.offset = Offset { bytes: end, is_mid_line };
+        self.note_held(shard, core, begun);
+    }
+
+    /// Everything up to `end` is taken or passed over, but what the framer and the joiner keep.
     fn passed(&mut self, end: u64) {
-        self.offset = Offset { bytes: end - self.framer.kept_len() as u64, is_mid_line: self.framer.is_skipping() };
+        if !self.holds() {
+            self.offset = Offset { bytes: end - self.framer.kept_len() as u64, is_mid_line: self.framer.is_skipping() };
+        }
+    }
+
+    /// Whether the joiner keeps a record.
+    fn holds(&self) -> bool {
+        self.joiner.as_ref().is_some_and(|joiner| joiner.due_ms().is_some())
     }
 
     /// A line that begins at `begun` may wait for the next segment.
@@ -311,6 +343,35 @@ impl Lines {
         core.sources.count(&self.source.name, lines);
         if let Some(files) = &shard.files {
             files.moved.borrow_mut().advance(self.id, self.offset);
+        }
+    }
+}
+
+/// Whether a line is a record; else the joiner keeps it.
+fn is_alone(joiner: &mut Option<Joiner>, shard: &Shard, frame: &Frame<'_>, end: u64, now_ms: u64) -> bool {
+    let continuations = shard.files.as_ref().and_then(|files| files.shared.continuations.as_ref());
+    match joiner.as_mut().zip(continuations) {
+        Some((joiner, continuations)) => joiner.push(continuations, frame, end, now_ms) == Pushed::Alone,
+        None => true,
+    }
+}
+
+/// Hands a record, which lies between `begun` and `end` of its file, to the core, unless it is stored already.
+fn hand_over(
+    source: &mut Source,
+    stored: &mut Option<StoredLines>,
+    frame: Frame<'_>,
+    begun: Offset,
+    end: u64,
+    core: &mut ShardCore,
+    arrival: Arrival,
+) {
+    source.offset = Some(begun.bytes);
+    match stored {
+        None => drop(core.line(frame, arrival, source)),
+        Some(stored) => {
+            stored.keep(frame);
+            stored.line(end, core, arrival, source);
         }
     }
 }

@@ -28,8 +28,19 @@ pub struct ReadTask {
     pub stored: [u64; Stream::SLOTS],
     /// How the file begins, as far as that is known.
     pub head: Head,
-    /// Whether its last line is a line even without its newline.
-    pub ends: bool,
+    /// What its end ends.
+    pub ending: Ending,
+}
+
+/// What the end of a file is the end of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ending {
+    /// Nothing: more may follow at once.
+    Open,
+    /// Records of several lines: nothing came for a while that could belong to the last one.
+    Record,
+    /// The last line too, even without its newline.
+    Line,
 }
 
 /// How a file's bytes are stored.

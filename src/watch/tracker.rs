@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::content::{FileId, FileKey, Head};
 use super::journal::{Entry, Offset, Replayed};
-use super::task::{Encoding, ReadOutcome, ReadReport};
+use super::task::{Encoding, Ending, ReadOutcome, ReadReport};
 use crate::store::name::Stream;
 
 mod arrive;
@@ -69,8 +69,8 @@ pub struct Job {
     pub stored: [u64; Stream::SLOTS],
     /// How it must begin.
     pub head: Head,
-    /// Whether the last line ends with the file.
-    pub ends: bool,
+    /// See [`ReadTask::ending`](super::task::ReadTask::ending).
+    pub ending: Ending,
 }
 
 /// See the module.
@@ -164,7 +164,7 @@ impl Tracker {
         if is_shorter && file.phase != Phase::Reading {
             self.rewritten(id, now_ms);
         } else if file.size != found.size {
-            (file.size, file.changed_ms, file.is_at_end, file.is_ended) = (found.size, now_ms, false, false);
+            (file.size, file.changed_ms, file.is_at_end, file.ending) = (found.size, now_ms, false, Ending::Open);
             file.modified_ns = found.modified_ns;
             self.enqueue(id);
         } else if !file.is_at_end && file.phase == Phase::Idle && file.failed_ms.is_none() {
@@ -207,7 +207,7 @@ impl Tracker {
             offset: file.offset,
             stored: file.stored,
             head: file.record.head,
-            ends: file.is_ended || is_once || file.encoding == Encoding::Gzip,
+            ending: if is_once || file.encoding == Encoding::Gzip { Ending::Line } else { file.ending },
         })
     }
 

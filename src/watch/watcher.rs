@@ -260,8 +260,9 @@ impl Work {
         match self.open.get(job.id, &job.path, job.key) {
             Ok(Some(file)) => {
                 let shard = self.shard(&job);
-                let Job { id, path, encoding, offset, stored, head, ends, .. } = job;
-                let task = ReadTask { id, file, path, encoding, offset: offset.bytes, is_mid_line: offset.is_mid_line, stored, head, ends };
+                let Job { id, path, encoding, offset, stored, head, ending, .. } = job;
+                let task =
+                    ReadTask { id, file, path, encoding, offset: offset.bytes, is_mid_line: offset.is_mid_line, stored, head, ending };
                 if (self.config.hand)(shard, task) {
                     self.reading += 1;
                 } else {

@@ -77,7 +77,7 @@ impl Tracker {
     pub(super) fn is_decided(&mut self, found: &Found, now_ms: u64) -> bool {
         let Some(ignored) = self.ignored.get_mut(&found.key) else { return true };
         ignored.seen = self.scans;
-        ignored.size != found.size || (found.is_matched && ignored.is_old(found, now_ms))
+        ignored.size != found.size || ignored.is_old(found, now_ms)
     }
 
     /// Whether it may be a copy that is being made: too short to tell, or longer than its original was when that was looked at; and not for long.
@@ -99,7 +99,7 @@ impl Tracker {
     pub(super) fn put_off(&mut self, found: &Found, now_ms: u64) {
         let known = self.ignored.get(&found.key).filter(|known| known.size == found.size);
         let since_ms = known.map_or(now_ms, |known| known.since_ms);
-        self.ignored.insert(found.key, Ignored { size: found.size, since_ms, is_undecided: found.is_matched, seen: self.scans });
+        self.ignored.insert(found.key, Ignored { size: found.size, since_ms, is_undecided: true, seen: self.scans });
     }
 
     /// A file is not to be followed, for now.

@@ -7,7 +7,7 @@ use super::{Found, Phase};
 use crate::store::name::Stream;
 use crate::watch::content::{FileId, is_rotated_name};
 use crate::watch::journal::{FileRecord, Offset};
-use crate::watch::task::Encoding;
+use crate::watch::task::{Encoding, Ending};
 
 /// See the module [`tracker`](super).
 #[derive(Debug)]
@@ -33,8 +33,8 @@ pub(super) struct Tracked {
     pub(super) is_at_end: bool,
     /// Its name was taken, or is not asked for.
     pub(super) is_rotated: bool,
-    /// Its unfinished last line was taken as a line.
-    pub(super) is_ended: bool,
+    /// What its end was taken for.
+    pub(super) ending: Ending,
     pub(super) changed_ms: u64,
     pub(super) failed_ms: Option<u64>,
 }
@@ -57,7 +57,7 @@ impl Tracked {
             not_before_scan: 0,
             is_at_end: false,
             is_rotated: false,
-            is_ended: false,
+            ending: Ending::Open,
             changed_ms: 0,
             failed_ms: None,
         }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::copies::{self, Twin};
 use super::file::Tracked;
 use super::{Found, Phase, Tracker};
-use crate::limits::{WATCH_FORMER_MAX, WATCH_LAST_LINE_IDLE, WATCH_RETRY, WATCH_ROTATED_IDLE};
+use crate::limits::{MULTILINE_WAIT, WATCH_FORMER_MAX, WATCH_LAST_LINE_IDLE, WATCH_RETRY, WATCH_ROTATED_IDLE};
 use crate::watch::content::{FileId, Head};
 use crate::watch::journal::{Entry, Offset};
-use crate::watch::task::Encoding;
+use crate::watch::task::{Encoding, Ending};
 
 impl Tracker {
     /// The inode holds another content. The one before may go on in a copy.
@@ -68,6 +68,7 @@ impl Tracker {
             match held_size(id) {
                 Some(size) if size != file.size => {
                     (file.size, file.changed_ms, file.is_at_end, file.is_rotated) = (size, now_ms, false, true);
+                    file.ending = Ending::Open;
                     self.enqueue(id);
                 }
                 Some(_) => file.is_rotated = true,
@@ -91,6 +92,11 @@ impl Tracker {
     /// Ends last lines and rotated files that nobody writes to any more.
     fn age(&mut self, now_ms: u64) {
         let quiet = |file: &Tracked, wait: Duration| file.changed_ms + wait.as_millis() as u64 <= now_ms;
+        let ending = |file: &Tracked| match () {
+            () if quiet(file, WATCH_LAST_LINE_IDLE) => Ending::Line,
+            () if quiet(file, MULTILINE_WAIT) => Ending::Record,
+            () => Ending::Open,
+        };
         let mut due = Vec::new();
         let mut left = Vec::new();
         for (id, file) in &mut self.files {
@@ -101,8 +107,8 @@ impl Tracker {
             if file.failed_ms.is_some_and(|failed| failed + WATCH_RETRY.as_millis() as u64 <= now_ms) {
                 file.failed_ms = None;
                 due.push(*id);
-            } else if file.is_at_end && !file.is_ended && file.offset.bytes < file.size && (is_over || quiet(file, WATCH_LAST_LINE_IDLE)) {
-                (file.is_ended, file.is_at_end) = (true, false);
+            } else if file.is_at_end && file.offset.bytes < file.size && file.ending < ending(file) {
+                (file.ending, file.is_at_end) = (ending(file), false);
                 due.push(*id);
             } else if file.is_at_end && is_over {
                 left.push(*id);

@@ -246,10 +246,10 @@ fn scan(tracker: &mut Tracker, files: &[(Found, &[u8])], now_ms: u64) {
 }
 
 /// Reads everything that is to be read; returns from where, by path.
-fn read_all(tracker: &mut Tracker, size: u64, head: &[u8]) -> Vec<(String, u64, bool)> {
+fn read_all(tracker: &mut Tracker, size: u64, head: &[u8]) -> Vec<(String, u64, Ending)> {
     let mut begun = Vec::new();
     while let Some(job) = tracker.next() {
-        begun.push((job.path.display().to_string(), job.offset.bytes, job.ends));
+        begun.push((job.path.display().to_string(), job.offset.bytes, job.ending));
         let report = ReadReport { id: job.id, offset: size, is_mid_line: false, head: Head::of(head), outcome: ReadOutcome::AtEnd };
         tracker.done(&report, 0);
     }
@@ -289,7 +289,7 @@ fn after_a_restart_files_go_on_wherever_they_are() {
         let mut tracker = Tracker::new(From::Beginning, false, &replayed);
         let head = if now.size == 10 { &b"0123456789"[..] } else { &head };
         scan(&mut tracker, &[(now.clone(), head)], 0);
-        assert_eq!(read_all(&mut tracker, now.size, head), [(now.path.display().to_string(), expected, false)], "{what}");
+        assert_eq!(read_all(&mut tracker, now.size, head), [(now.path.display().to_string(), expected, Ending::Open)], "{what}");
     }
 }
 
@@ -299,14 +299,19 @@ fn a_last_line_ends_when_nobody_writes_for_a_while() {
     let file = found("app.log", 1, 10);
     let scan = |tracker: &mut Tracker, now_ms| scan(tracker, &[(file.clone(), b"half a lin")], now_ms);
     scan(&mut tracker, 0);
-    assert_eq!(read_all(&mut tracker, 4, b"half a lin"), [("app.log".to_owned(), 0, false)]);
-    let idle_ms = crate::limits::WATCH_LAST_LINE_IDLE.as_millis() as u64;
-    scan(&mut tracker, idle_ms - 1);
-    assert_eq!(read_all(&mut tracker, 4, b"half a lin"), []);
-    scan(&mut tracker, idle_ms);
-    assert_eq!(read_all(&mut tracker, 10, b"half a lin"), [("app.log".to_owned(), 4, true)]);
-    scan(&mut tracker, 9 * idle_ms);
-    assert_eq!(read_all(&mut tracker, 10, b"half a lin"), []);
+    assert_eq!(read_all(&mut tracker, 4, b"half a lin"), [("app.log".to_owned(), 0, Ending::Open)]);
+    let (record_ms, line_ms) = (crate::limits::MULTILINE_WAIT.as_millis() as u64, crate::limits::WATCH_LAST_LINE_IDLE.as_millis() as u64);
+    for (now_ms, size, expected) in [
+        (record_ms - 1, 4, None),
+        (record_ms, 4, Some(Ending::Record)),
+        (line_ms - 1, 4, None),
+        (line_ms, 10, Some(Ending::Line)),
+        (9 * line_ms, 10, None),
+    ] {
+        scan(&mut tracker, now_ms);
+        let read = read_all(&mut tracker, size, b"half a lin");
+        assert_eq!(read, expected.map(|ending| ("app.log".to_owned(), 4, ending)).into_iter().collect::<Vec<_>>(), "after {now_ms} ms");
+    }
 }
 
 #[test]

@@ -162,7 +162,8 @@ impl Tracker {
         let shortest = file.offset.bytes.max(u64::from(file.record.head.len));
         let is_shorter = found.encoding == Encoding::Plain && found.size < shortest;
         if is_shorter && file.phase != Phase::Reading {
-            self.rewritten(id, now_ms);
+            self.rewritten(id);
+            return true;
         } else if file.size != found.size {
             (file.size, file.changed_ms, file.is_at_end, file.ending) = (found.size, now_ms, false, Ending::Open);
             file.modified_ns = found.modified_ns;
@@ -215,7 +216,7 @@ impl Tracker {
         let file = &self.files[&id];
         let waits_for = file.after.and_then(|before| self.files.get(&before));
         let waits = waits_for.is_some_and(|before| before.phase != Phase::Gone && !before.is_at_end && before.failed_ms.is_none());
-        !waits && file.not_before_scan <= self.scans
+        !waits
     }
 
     /// A task has ended.
@@ -237,7 +238,7 @@ impl Tracker {
                 }
             }
             ReadOutcome::More => self.enqueue(id),
-            ReadOutcome::Rewritten => self.rewritten(id, now_ms),
+            ReadOutcome::Rewritten => self.rewritten(id),
             ReadOutcome::Failed(_) => {
                 file.failed_ms = Some(now_ms);
                 self.numbers.failures += 1;

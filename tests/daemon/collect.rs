@@ -64,13 +64,14 @@ fn what_was_copied_before_it_was_emptied_is_read_from_the_copy() {
     let mut writer = Writer::new(dir.join("logs/app.log"));
     for watch in ["logs/*.log", "logs"] {
         let collector = Collector::start(dir, watch, &[]);
+        collector.wait_for("the file", |collector| 0 < collector.stats()["files"]["files"].as_u64().unwrap());
         let before = writer.next;
         for round in 0..10 {
             for _ in 0..5 {
                 writer.write(200);
                 thread::sleep(Duration::from_millis(3));
             }
-            writer.copytruncate_to(&format!("app.log.{round}"));
+            writer.copytruncate_to(&format!("app.log.{round}")); // over the one of the round before
         }
         writer.write(10);
         collector.wait_for_lines(writer.next - before);

@@ -1,6 +1,6 @@
 //! New files: contents that are known, copies of them, and contents that begin.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,20 +20,20 @@ impl Tracker {
         self.former.iter().for_each(|id| at.entry(self.files[id].record.key).or_default().push(*id));
         let by_inode = |tracker: &Self, found: &Found, head: &[u8]| {
             let here = at.get(&found.key).map_or(&[][..], Vec::as_slice);
-            tracker.known(here, |file| file.record.head.is_of(head))
+            tracker.known(here, |file| file.record.head.is_of(head) && file.is_within(found))
         };
         let by_content = |tracker: &Self, found: &Found, head: &[u8]| {
             tracker.known(&tracker.former, |file| {
-                file.record.key.ino == found.key.ino && file.is_certainly(head) || file.may_go_on_in(found, head)
+                file.record.key.ino == found.key.ino && file.is_certainly(head) && file.is_within(found) || file.may_go_on_in(found, head)
             })
         };
-        let (mut rest, mut later) = (Vec::new(), Vec::new());
+        let (mut rest, mut later, mut fresh) = (Vec::new(), Vec::new(), HashSet::new());
         for (found, head) in news {
             if self.by_key.contains_key(&found.key) {
                 continue; // by another name
             }
             match by_inode(self, &found, &head) {
-                Some(id) => self.locate(id, &found, now_ms),
+                Some(id) => drop(fresh.insert(self.locate(id, &found, now_ms))),
                 None => later.push((found, head)),
             }
         }
@@ -42,13 +42,10 @@ impl Tracker {
                 continue;
             }
             match by_content(self, &found, &head) {
-                Some(id) => self.locate(id, &found, now_ms),
+                Some(id) => drop(fresh.insert(self.locate(id, &found, now_ms))),
                 None => rest.push((found, head)),
             }
         }
-        // The oldest first: of those that rotation made of one file, each waits for the one before.
-        rest.sort_by_key(|(found, _)| found.modified_ns);
-        let mut last = if rest.is_empty() { HashMap::new() } else { self.last_of_each() };
         for (found, head) in rest {
             if self.by_key.contains_key(&found.key) {
                 continue;
@@ -59,9 +56,27 @@ impl Tracker {
                 self.strangers.insert(found.key, self.scans);
             } else if !self.may_yet_be_copy(&found, &head, now_ms) {
                 self.ignored.remove(&found.key);
-                self.begin(&found, &head, &mut last, now_ms);
+                fresh.extend(self.begin(&found, &head, now_ms));
             } else {
                 self.put_off(&found, now_ms);
+            }
+        }
+        self.put_in_order(&fresh);
+    }
+
+    /// Of those that rotation made of one file, each waits for the one that was written before it.
+    fn put_in_order(&mut self, fresh: &HashSet<FileId>) {
+        if fresh.is_empty() {
+            return;
+        }
+        let mut made: HashMap<PathBuf, Vec<(i128, FileId)>> = HashMap::new();
+        for (id, file) in self.files.iter().filter(|(_, file)| file.phase != Phase::Gone && !file.is_at_end) {
+            made.entry(rotation_base(&file.path)).or_default().push((file.modified_ns, *id));
+        }
+        for mut of_one in made.into_values() {
+            of_one.sort_unstable();
+            for pair in of_one.windows(2).filter(|pair| fresh.contains(&pair[1].1)) {
+                self.put_after(pair[1].1, pair[0].1);
             }
         }
     }
@@ -73,7 +88,7 @@ impl Tracker {
     }
 
     /// A content that was gone goes on here.
-    pub(super) fn locate(&mut self, id: FileId, found: &Found, now_ms: u64) {
+    pub(super) fn locate(&mut self, id: FileId, found: &Found, now_ms: u64) -> FileId {
         self.former.retain(|former| *former != id);
         self.take_name(&found.path, id);
         self.by_key.insert(found.key, id);
@@ -88,27 +103,21 @@ impl Tracker {
         if is_elsewhere {
             self.entries.push(Entry::File(file.record.clone()));
         }
-        if found.encoding == Encoding::Plain && found.size < file.offset.bytes {
-            self.rewritten(id, now_ms);
-        } else {
-            self.enqueue(id);
-        }
+        self.enqueue(id);
+        id
     }
 
-    fn begin(&mut self, found: &Found, head: &[u8], last: &mut HashMap<PathBuf, (i128, FileId)>, now_ms: u64) {
+    fn begin(&mut self, found: &Found, head: &[u8], now_ms: u64) -> Option<FileId> {
         if self.files.len() - self.former.len() >= WATCH_FILES_MAX {
             self.numbers.refused += 1;
-            return;
+            return None;
         }
         let is_at_end = self.from == From::End && self.scans <= 1 && found.encoding == Encoding::Plain;
         // What of its last line is there already is none of ours.
         let offset = Offset { bytes: if is_at_end { found.size } else { 0 }, is_mid_line: is_at_end && found.size > 0 };
         let id = self.insert(found.key, found, Head::of(head), offset, now_ms);
-        let before = last.insert(rotation_base(&found.path), (found.modified_ns, id)).filter(|(at, _)| *at <= found.modified_ns);
-        if let Some((_, before)) = before {
-            self.put_after(id, before);
-        }
         self.enqueue(id);
+        Some(id)
     }
 
     /// `id` is not begun before `before` is read to its end. No two wait for each other.
@@ -122,16 +131,6 @@ impl Tracker {
             at = next;
         }
         self.files.get_mut(&id).expect("known").after = Some(before);
-    }
-
-    /// Of each file that was rotated, the one written last that is not read to its end, and when that was written.
-    fn last_of_each(&self) -> HashMap<PathBuf, (i128, FileId)> {
-        let mut last = HashMap::new();
-        for (id, file) in self.files.iter().filter(|(_, file)| file.phase != Phase::Gone && !file.is_at_end) {
-            let latest = last.entry(rotation_base(&file.path)).or_insert((file.modified_ns, *id));
-            *latest = (*latest).max((file.modified_ns, *id));
-        }
-        last
     }
 
     pub(super) fn insert(&mut self, key: FileKey, found: &Found, head: Head, offset: Offset, now_ms: u64) -> FileId {

@@ -27,8 +27,6 @@ pub(super) struct Tracked {
     pub(super) seen: u64,
     /// It took this one's name.
     pub(super) after: Option<FileId>,
-    /// Begun only after the scan that follows: what it replaced may be found there.
-    pub(super) not_before_scan: u64,
     /// Read to its end, as far as anybody knows.
     pub(super) is_at_end: bool,
     /// Its name was taken, or is not asked for.
@@ -54,7 +52,6 @@ impl Tracked {
             is_due: false,
             seen: 0,
             after: None,
-            not_before_scan: 0,
             is_at_end: false,
             is_rotated: false,
             ending: Ending::Open,
@@ -75,7 +72,12 @@ impl Tracked {
 
     /// Whether the content, which is gone, goes on in `found`: a copy or an archive of it.
     pub(super) fn may_go_on_in(&self, found: &Found, head: &[u8]) -> bool {
-        self.is_alike(found, head) && (found.encoding == Encoding::Gzip || self.offset.bytes <= found.size)
+        self.is_alike(found, head) && self.is_within(found)
+    }
+
+    /// Whether `found` holds everything that was read.
+    pub(super) fn is_within(&self, found: &Found) -> bool {
+        found.encoding == Encoding::Gzip || self.offset.bytes <= found.size
     }
 
     /// Whether `found` begins as this one does, and has a name that rotation makes.

@@ -4,25 +4,21 @@ use std::time::Duration;
 
 use super::copies::{self, Twin};
 use super::file::Tracked;
-use super::{Found, Phase, Tracker};
+use super::{Phase, Tracker};
 use crate::limits::{MULTILINE_WAIT, WATCH_FORMER_MAX, WATCH_LAST_LINE_IDLE, WATCH_RETRY, WATCH_ROTATED_IDLE};
-use crate::watch::content::{FileId, Head};
+use crate::watch::content::FileId;
 use crate::watch::journal::{Entry, Offset};
 use crate::watch::task::{Encoding, Ending};
 
 impl Tracker {
-    /// The inode holds another content. The one before may go on in a copy.
-    pub(super) fn rewritten(&mut self, id: FileId, now_ms: u64) {
+    /// The inode holds another content: one that is new, or a copy. The one before may go on in a copy.
+    pub(super) fn rewritten(&mut self, id: FileId) {
         self.numbers.rewritten += 1;
-        let file = &self.files[&id];
-        let (key, encoding, is_matched) = (file.record.key, file.encoding, !file.is_rotated);
-        let modified_ns = file.modified_ns;
-        let found = Found { path: file.path.clone(), key, size: 0, modified_ns, encoding, is_matched };
+        let path = self.files[&id].path.clone();
+        if self.by_path.get(&path) == Some(&id) {
+            self.by_path.remove(&path);
+        }
         self.go(id);
-        self.by_path.remove(&found.path);
-        let new = self.insert(key, &found, Head::default(), Offset::default(), now_ms);
-        self.files.get_mut(&new).expect("inserted").not_before_scan = self.scans + 1;
-        self.enqueue(new);
     }
 
     /// A content is nowhere to be found; a copy of it takes its place.

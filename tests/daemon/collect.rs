@@ -275,6 +275,27 @@ fn what_cannot_be_read_is_counted_and_the_others_go_on() {
 }
 
 #[test]
+fn a_stack_trace_is_one_record_however_it_comes() {
+    let dir = temp_dir();
+    let dir = dir.path();
+    let trace =
+        "2026-11-24 15:00:00,123 ERROR [http-3] org.example.Orders: order 4711 failed\njava.lang.IllegalStateException: no connection\n";
+    write(&dir.join("logs/app.log"), trace);
+    let collector = Collector::start(dir, "logs", &[]);
+    collector.wait_for("the file", |collector| collector.stats()["files"]["files"] == 1);
+    let more = "\tat org.example.Pay.pay(Pay.java:88)\n2026-11-24 15:00:01,000 INFO [main] next\n  indented\n";
+    append(&dir.join("logs/app.log")).write_all(more.as_bytes()).unwrap();
+    collector.wait_for_lines(2);
+    collector.stop(&[]);
+    let messages: Vec<String> =
+        records(&out(dir), "collected").iter().map(|record| record["message"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(
+        messages,
+        ["order 4711 failed\njava.lang.IllegalStateException: no connection\n\tat org.example.Pay.pay(Pay.java:88)", "next\n  indented"]
+    );
+}
+
+#[test]
 fn outputs_beside_hold_every_record() {
     let dir = temp_dir();
     let dir = dir.path();

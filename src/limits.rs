@@ -264,8 +264,10 @@ pub const WATCH_POLL_ALONE: Duration = Duration::from_millis(250);
 pub const WATCH_GATHER: Duration = Duration::from_millis(5);
 /// Problems with files that are told apart, so that each is said once.
 pub const WATCH_PROBLEMS_MAX: usize = KIB;
-/// A look takes at most this part of the time.
+/// A look at everything takes at most this part of the time.
 pub const WATCH_POLL_TIME_SHARE: u32 = 20;
+/// And this one where something is told all the time.
+pub const WATCH_TOLD_TIME_SHARE: u32 = 4;
 /// Contents that are gone and remembered, so that a copy or archive of them is not read again as new.
 pub const WATCH_FORMER_MAX: usize = 4 * KIB;
 /// The journal of checkpoints is written anew when it has grown by so much beyond what is in it.

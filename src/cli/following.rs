@@ -16,6 +16,7 @@ use crate::store::marks::Marks;
 use crate::store::recover::Recovered;
 use crate::watch::checkpoints::{self, Beyond, Checkpoints};
 use crate::watch::journal::Replayed;
+use crate::watch::patterns::Pattern;
 use crate::watch::task::ReadReport;
 use crate::watch::watcher::{Watcher, WatcherConfig};
 
@@ -62,7 +63,7 @@ impl Following {
     ) -> io::Result<Watcher> {
         let failures = failures.clone();
         Watcher::start(WatcherConfig {
-            patterns: config.watch.clone(),
+            patterns: config.watch.iter().map(Pattern::absolute).collect::<io::Result<_>>()?,
             archives: config.archives,
             from: config.from,
             is_once: matches!(config.role, Role::Collect { is_once: true, .. }),

@@ -18,7 +18,32 @@ use futures_lite::AsyncRead;
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use super::blocking::blocking;
+use super::event::Event;
 use crate::limits::{RECEIVE_BYTES, WATCH_FETCH_BYTES};
+
+/// One file of a shard is fetched or decompressed at a time: the other helper threads are for the writers.
+#[derive(Default)]
+pub(super) struct FetchTurn {
+    is_taken: Cell<bool>,
+    freed: Event,
+}
+
+/// The right to it, given back on drop.
+struct Fetching(Rc<FetchTurn>);
+
+impl Fetching {
+    async fn wait(turn: Rc<FetchTurn>) -> Self {
+        turn.freed.wait_until(|| !turn.is_taken.replace(true)).await;
+        Self(turn)
+    }
+}
+
+impl Drop for Fetching {
+    fn drop(&mut self) {
+        self.0.is_taken.set(false);
+        self.0.freed.notify();
+    }
+}
 
 /// Why the last read failed: an intake only tells that it did.
 pub(super) type LastError = Rc<Cell<Option<io::Error>>>;
@@ -31,12 +56,13 @@ pub(super) struct PlainStream {
     at: u64,
     fetching: Option<Pending<()>>,
     is_fetched: bool,
+    turn: Rc<FetchTurn>,
     error: LastError,
 }
 
 impl PlainStream {
-    pub(super) fn new(file: Arc<File>, at: u64, error: LastError) -> Self {
-        Self { file, at, fetching: None, is_fetched: false, error }
+    pub(super) fn new(file: Arc<File>, at: u64, turn: Rc<FetchTurn>, error: LastError) -> Self {
+        Self { file, at, fetching: None, is_fetched: false, turn, error }
     }
 }
 
@@ -68,7 +94,11 @@ impl AsyncRead for PlainStream {
                 Err(error) if !self.is_fetched && is_elsewhere(&error) => {
                     let (file, at, len) = (self.file.clone(), self.at, buf.len());
                     // What it meets, the read that follows meets too, and tells.
-                    self.fetching = Some(Box::pin(async move { drop(blocking(move || fetch(&file, at, len)).await) }));
+                    let turn = self.turn.clone();
+                    self.fetching = Some(Box::pin(async move {
+                        let _fetching = Fetching::wait(turn).await;
+                        drop(blocking(move || fetch(&file, at, len)).await);
+                    }));
                 }
                 Err(error) => {
                     self.error.set(Some(error));
@@ -98,6 +128,7 @@ pub(super) struct GzipStream {
     taken: usize,
     work: Option<Gunzip>,
     working: Option<Pending<io::Result<Gunzip>>>,
+    turn: Rc<FetchTurn>,
     error: LastError,
 }
 
@@ -133,9 +164,9 @@ pub(super) fn gunzip_first(file: Arc<File>, bytes: &mut [u8]) -> io::Result<usiz
 }
 
 impl GzipStream {
-    pub(super) fn new(file: Arc<File>, skip: u64, error: LastError) -> Self {
+    pub(super) fn new(file: Arc<File>, skip: u64, turn: Rc<FetchTurn>, error: LastError) -> Self {
         let work = Gunzip { decoder: MultiGzDecoder::new(FileAt(file, 0)), skip, piece: Vec::new() };
-        Self { piece: Vec::new(), taken: 0, work: Some(work), working: None, error }
+        Self { piece: Vec::new(), taken: 0, work: Some(work), working: None, turn, error }
     }
 }
 
@@ -161,8 +192,11 @@ impl AsyncRead for GzipStream {
             if let Some(mut work) = self.work.take() {
                 work.piece = std::mem::take(&mut self.piece);
                 self.taken = 0;
-                let gunzip = blocking(move || work.work());
-                self.working = Some(Box::pin(async move { gunzip.await.unwrap_or_else(|error| Err(io::Error::other(error.to_string()))) }));
+                let turn = self.turn.clone();
+                self.working = Some(Box::pin(async move {
+                    let _fetching = Fetching::wait(turn).await;
+                    blocking(move || work.work()).await.unwrap_or_else(|error| Err(io::Error::other(error.to_string())))
+                }));
             }
             let Some(working) = &mut self.working else { return Poll::Ready(Err(io::ErrorKind::Other.into())) };
             let outcome = ready!(working.as_mut().poll(cx));

@@ -15,7 +15,7 @@ use futures_lite::AsyncRead;
 use super::Shard;
 use super::blocking::blocking;
 use super::core::{Progress, ShardCore, Source};
-use super::file_stream::{GzipStream, LastError, PlainStream};
+use super::file_stream::{FetchTurn, GzipStream, LastError, PlainStream};
 use super::intake::Intake;
 use super::lane::Arrival;
 use super::moved::MovedFiles;
@@ -48,11 +48,12 @@ pub(super) struct Files {
     pub(super) shared: ShardFiles,
     pub(super) moved: RefCell<MovedFiles>,
     is_telling: Cell<bool>,
+    fetching: Rc<FetchTurn>,
 }
 
 impl Files {
     pub(super) fn new(shared: ShardFiles) -> Self {
-        Self { shared, moved: RefCell::default(), is_telling: Cell::new(false) }
+        Self { shared, moved: RefCell::default(), is_telling: Cell::new(false), fetching: Rc::default() }
     }
 
     /// The same on a task of its own, unless one is at it.
@@ -125,10 +126,11 @@ impl Reader {
             framer.skip_line();
         }
         let joins = shard.files.as_ref().is_some_and(|files| files.shared.continuations.is_some());
+        let turn = shard.files.as_ref().map(|files| files.fetching.clone()).unwrap_or_default();
         let error = LastError::default();
         let stream: Box<dyn AsyncRead + Unpin> = match encoding {
-            Encoding::Plain => Box::new(PlainStream::new(file.clone(), offset, error.clone())),
-            Encoding::Gzip => Box::new(GzipStream::new(file.clone(), offset, error.clone())),
+            Encoding::Plain => Box::new(PlainStream::new(file.clone(), offset, turn, error.clone())),
+            Encoding::Gzip => Box::new(GzipStream::new(file.clone(), offset, turn, error.clone())),
         };
         let lines = Lines {
             id,

@@ -1,6 +1,6 @@
 //! What is to be followed, as it was typed: files, folders, globs; and what there is of it now.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -64,6 +64,20 @@ impl std::str::FromStr for Pattern {
     }
 }
 
+impl Pattern {
+    /// The same from the root: notifications tell paths from there.
+    pub fn absolute(&self) -> io::Result<Self> {
+        match self {
+            Self::Path(path) => std::path::absolute(path).map(Self::Path),
+            Self::Glob(text) if text.starts_with('/') => Ok(self.clone()),
+            Self::Glob(text) => {
+                let folder = std::env::current_dir()?;
+                Ok(Self::Glob(format!("{}/{text}", Glob::escape(&folder.to_string_lossy()))))
+            }
+        }
+    }
+}
+
 impl std::fmt::Display for Pattern {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -89,7 +103,16 @@ pub fn scan(patterns: &[Pattern], archives: Archives, outside: &Path) -> Scan {
         others.extend(names.into_iter().filter(|name| !matched.contains(name)));
     }
     let outside = outside.canonicalize().ok();
-    let is_outside = |path: &Path| outside.is_some() && path.parent().and_then(|folder| folder.canonicalize().ok()) == outside;
+    let mut is_own: HashMap<PathBuf, bool> = HashMap::new();
+    let mut is_outside = |path: &Path| {
+        let Some(folder) = path.parent().filter(|_| outside.is_some()) else { return false };
+        if let Some(is_own) = is_own.get(folder) {
+            return *is_own;
+        }
+        let is_it = folder.canonicalize().ok() == outside;
+        is_own.insert(folder.to_owned(), is_it);
+        is_it
+    };
     scan.folders.retain(|folder| outside.is_none() || folder.canonicalize().ok() != outside);
     for (paths, is_matched) in [(matched, true), (others, false)] {
         for path in paths {
@@ -248,6 +271,9 @@ mod tests {
         assert!("".parse::<Pattern>().is_err());
         let refused = "logs/[a".parse::<Pattern>().unwrap_err();
         assert!(refused.contains("at character 6"), "{refused}");
-        assert_eq!("logs/*.log".parse::<Pattern>().unwrap().to_string(), "logs/*.log");
+        let pattern: Pattern = "logs/*.log".parse().unwrap();
+        assert_eq!(pattern.to_string(), "logs/*.log");
+        let absolute = pattern.absolute().unwrap().to_string();
+        assert!(absolute.starts_with('/') && absolute.ends_with("/logs/*.log"), "{absolute}");
     }
 }

@@ -22,6 +22,7 @@ use super::task::{Encoding, ReadOutcome, ReadReport, ReadTask};
 use super::tracker::{self, Found, Job, Tracker};
 use crate::limits::{
     WATCH_GATHER, WATCH_HEAD_BYTES, WATCH_POLL, WATCH_POLL_ALONE, WATCH_POLL_TIME_SHARE, WATCH_PROBLEMS_MAX, WATCH_READS_MAX,
+    WATCH_TOLD_TIME_SHARE,
 };
 use crate::metrics::files::FileTotals;
 use crate::store::error::StorageError;
@@ -103,6 +104,8 @@ struct Work {
     reading: usize,
     origin: Instant,
     next_scan: Instant,
+    /// However much is told.
+    earliest_scan: Instant,
 }
 
 impl Work {
@@ -121,6 +124,7 @@ impl Work {
             reading: 0,
             origin: now,
             next_scan: now,
+            earliest_scan: now,
         }
     }
 
@@ -153,6 +157,11 @@ impl Work {
         }
     }
 
+    /// Something came or went.
+    fn scan_soon(&mut self) {
+        self.next_scan = self.next_scan.min(self.earliest_scan.max(Instant::now() + WATCH_GATHER));
+    }
+
     fn now_ms(&self) -> u64 {
         self.origin.elapsed().as_millis() as u64
     }
@@ -180,7 +189,9 @@ impl Work {
         self.shard_by_id.retain(|id, _| tracker.is_known(*id));
         self.shard_by_path.retain(|path, _| matched.contains(path));
         let poll = if self.notices.is_everything_told() { WATCH_POLL } else { WATCH_POLL_ALONE };
-        self.next_scan = Instant::now() + poll.max(begun.elapsed() * WATCH_POLL_TIME_SHARE);
+        let (ended, took) = (Instant::now(), begun.elapsed());
+        self.next_scan = ended + poll.max(took * WATCH_POLL_TIME_SHARE);
+        self.earliest_scan = ended + took * WATCH_TOLD_TIME_SHARE;
         if let Err(error) = self.config.checkpoints.tidy() {
             if !error.is_full() {
                 (self.config.on_fatal)(error);
@@ -209,7 +220,7 @@ impl Work {
         thread::sleep(WATCH_GATHER);
         let news = self.notices.take();
         if news.is_all {
-            self.next_scan = Instant::now();
+            self.scan_soon();
             return;
         }
         let now_ms = self.now_ms();
@@ -219,7 +230,7 @@ impl Work {
                 && is_matched
                 && self.tracker.saw(&found, now_ms)
             {
-                self.next_scan = Instant::now();
+                self.scan_soon();
             }
         }
     }
@@ -231,7 +242,7 @@ impl Work {
             self.problem(&path, error.to_string());
         }
         if let ReadOutcome::Rewritten = &report.outcome {
-            self.next_scan = Instant::now(); // what it was may go on in a copy
+            self.scan_soon(); // what it was may go on in a copy
             self.open.close(report.id);
         }
         self.open.is_read(report.id);
@@ -272,7 +283,7 @@ impl Work {
             Ok(None) => {
                 // Renamed or gone a moment ago: a scan finds it, or does not.
                 self.tracker.missed(job.id);
-                self.next_scan = self.next_scan.min(Instant::now() + WATCH_GATHER);
+                self.scan_soon();
             }
             Err(error) => {
                 self.problem(&job.path, error.to_string());

@@ -224,7 +224,8 @@ fn thousands_of_files_need_few_descriptors() {
     (0..FILES).step_by(7).for_each(|n| writeln!(append(&dir.join("logs").join(name(n))), "{}", numbered(&name(n), 20)).unwrap());
     wait(FILES * 20 + FILES.div_ceil(7));
     assert_eq!(collector.stats()["files"]["files"], FILES);
-    assert!((1..=64).contains(&most.get()), "{} descriptors", most.get());
+    // Those that are held, and those that a shard has just done with.
+    assert!((1..=96).contains(&most.get()), "{} descriptors", most.get());
     collector.stop(&[]);
     let numbers = collector::numbers(dir);
     for n in 0..FILES {

@@ -283,3 +283,6 @@ fn write_anew(disk: &Disk, dir: &Path, base: &Replayed, pending: &VecDeque<Entry
     file.seek_to(bytes.len() as u64)?;
     Ok((file, bytes.len() as u64))
 }
+
+#[cfg(test)]
+mod tests;

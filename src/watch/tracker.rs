@@ -193,7 +193,7 @@ impl Tracker {
     }
 
     /// The next file to read, if there is one. Tell with [`done`](Self::done) what came of it.
-    pub fn next(&mut self) -> Option<Job> {
+    pub fn next_job(&mut self) -> Option<Job> {
         let at = self.queue.iter().position(|id| self.may_begin(*id))?;
         let id = self.queue.remove(at).expect("just found");
         let is_once = self.is_once;

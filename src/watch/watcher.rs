@@ -133,10 +133,10 @@ impl Work {
             if self.next_scan <= Instant::now() {
                 self.scan();
             }
-            if let Err(error) = self.hand_out() {
-                if !error.is_full() {
-                    return (self.config.on_fatal)(error);
-                }
+            if let Err(error) = self.hand_out()
+                && !error.is_full()
+            {
+                return (self.config.on_fatal)(error);
             }
             self.publish();
             if self.config.is_once && self.tracker.is_complete() {
@@ -192,10 +192,10 @@ impl Work {
         let (ended, took) = (Instant::now(), begun.elapsed());
         self.next_scan = ended + poll.max(took * WATCH_POLL_TIME_SHARE);
         self.earliest_scan = ended + took * WATCH_TOLD_TIME_SHARE;
-        if let Err(error) = self.config.checkpoints.tidy() {
-            if !error.is_full() {
-                (self.config.on_fatal)(error);
-            }
+        if let Err(error) = self.config.checkpoints.tidy()
+            && !error.is_full()
+        {
+            (self.config.on_fatal)(error);
         }
     }
 
@@ -262,7 +262,7 @@ impl Work {
             if self.reading == WATCH_READS_MAX {
                 return Ok(());
             }
-            let Some(job) = self.tracker.next() else { return Ok(()) };
+            let Some(job) = self.tracker.next_job() else { return Ok(()) };
             self.begin(job);
         }
     }

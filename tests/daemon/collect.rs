@@ -166,7 +166,7 @@ fn a_last_line_without_its_newline_waits_until_it_is_over() {
     collector.wait_for_lines(1);
     thread::sleep(Duration::from_millis(500));
     assert_eq!(collector.stats()["ledger"]["received"], 1, "it is not over");
-    append(&path).write_all(numbered("app.log", 1)[20..].as_bytes()).unwrap();
+    append(&path).write_all(&numbered("app.log", 1).as_bytes()[20..]).unwrap();
     collector.wait_for_lines(2); // nothing comes any more
     collector.stop(&[]);
     assert_whole(dir, "app.log", 2);

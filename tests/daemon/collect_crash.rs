@@ -18,7 +18,7 @@ fn written_under_load(dir: &std::path::Path, name: &'static str, stop: &Arc<Atom
             writer.write(200);
             thread::sleep(Duration::from_millis(1));
             round += 1;
-            if round % 100 == 0 {
+            if u64::is_multiple_of(round, 100) {
                 writer.rotate_to(&format!("{name}.{}", round / 100));
             }
         }
@@ -93,7 +93,7 @@ fn rejected_lines_are_stored_once_as_well() {
             let mut file = crate::collector::append(&path);
             let mut n = 0;
             while !stop.load(Ordering::Relaxed) {
-                let line = |n: u64| if n % 3 == 0 { format!("{{broken {n}\n") } else { format!("{{\"n\":{n}}}\n") };
+                let line = |n: u64| if n.is_multiple_of(3) { format!("{{broken {n}\n") } else { format!("{{\"n\":{n}}}\n") };
                 let text: String = (n..n + 300).map(line).collect();
                 std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
                 n += 300;
@@ -112,7 +112,7 @@ fn rejected_lines_are_stored_once_as_well() {
     once(dir, "logs/*.log", &["--rotate-size", "40kB"]);
     let mut accepted: Vec<u64> = records(&out(dir), "collected").iter().map(|record| record["n"].as_u64().unwrap()).collect();
     accepted.sort_unstable();
-    assert_eq!(accepted, (0..written).filter(|n| n % 3 != 0).collect::<Vec<_>>());
+    assert_eq!(accepted, (0..written).filter(|n| !n.is_multiple_of(3)).collect::<Vec<_>>());
     let number = |record: &serde_json::Value| record["line"].as_str().unwrap().strip_prefix("{broken ").unwrap().parse::<u64>().unwrap();
     let mut rejected: Vec<u64> = records(&out(dir), "rejected").iter().map(number).collect();
     rejected.sort_unstable();

@@ -108,7 +108,7 @@ impl World {
     /// Does so many tasks, of so many bytes each at most.
     fn work(&mut self, tasks: usize, bytes_max: usize) {
         for _ in 0..tasks {
-            let Some(job) = self.tracker.next() else { return };
+            let Some(job) = self.tracker.next_job() else { return };
             let here = self.paths.get(job.path.to_str().expect("text")).copied();
             if here != Some(job.key.ino) {
                 self.tracker.missed(job.id);
@@ -248,7 +248,7 @@ fn scan(tracker: &mut Tracker, files: &[(Found, &[u8])], now_ms: u64) {
 /// Reads everything that is to be read; returns from where, by path.
 fn read_all(tracker: &mut Tracker, size: u64, head: &[u8]) -> Vec<(String, u64, Ending)> {
     let mut begun = Vec::new();
-    while let Some(job) = tracker.next() {
+    while let Some(job) = tracker.next_job() {
         begun.push((job.path.display().to_string(), job.offset.bytes, job.ending));
         let report = ReadReport { id: job.id, offset: size, is_mid_line: false, head: Head::of(head), outcome: ReadOutcome::AtEnd };
         tracker.done(&report, 0);

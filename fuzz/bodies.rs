@@ -22,6 +22,7 @@ use logboom::record::{RejectReason, Timestamp};
 use logboom::search::{Matcher, query};
 use logboom::store::disk::Disk;
 use logboom::store::filter::Index;
+use logboom::store::name::Stream;
 use logboom::store::permits::RawPermits;
 use logboom::store::recover::{RecoveryConfig, recover};
 use serde::de::IgnoredAny;
@@ -272,7 +273,16 @@ pub(crate) fn recovery(data: &[u8]) {
         rest = after;
     }
     let before = dir.files();
-    let once = || recover(&RecoveryConfig { disk: Disk::new(), dir: &dir.0, shards, index: Index::On, permits: &RawPermits::new(4) });
+    let once = || {
+        recover(&RecoveryConfig {
+            disk: Disk::new(),
+            dir: &dir.0,
+            shards,
+            accepted: Stream::Logs,
+            index: Index::On,
+            permits: &RawPermits::new(4),
+        })
+    };
     if once().is_err() {
         assert!(before.contains_key("logboom.format"), "only an unknown format is refused");
         assert_eq!(dir.files(), before, "and left untouched");

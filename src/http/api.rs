@@ -36,6 +36,7 @@ pub fn stats(telemetry: &Telemetry, sources_max: usize) -> Value {
         "shards": telemetry.shards.iter().map(|shard| one_shard(shard)).collect::<Vec<_>>(),
         "store": store(telemetry),
         "outputs": telemetry.outputs().iter().map(|output| one_output(output)).collect::<Vec<_>>(),
+        "files": named(telemetry.files.named()),
         "tails": {
             "listening": telemetry.tails.listening(),
             "refused": telemetry.tails.refused(),

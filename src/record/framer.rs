@@ -42,6 +42,11 @@ impl<'a> Chunk<'a> {
         Self { bytes, at: 0, end: len }
     }
 
+    /// Bytes that have been used up.
+    pub fn used_len(&self) -> usize {
+        self.at
+    }
+
     /// What has not been used up.
     pub(super) fn rest(&self) -> &[u8] {
         &self.bytes[self.at..self.end]
@@ -59,6 +64,15 @@ impl<'a> Chunk<'a> {
     pub(super) fn frame(&mut self, start: usize, len: usize, kind: FrameKind) -> Frame<'_> {
         Frame { padded: &mut self.bytes[start..], len, kind, may_hold_newlines: false }
     }
+}
+
+/// Where a line ends, in a stream whose bytes come in chunks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LineEnd {
+    /// Bytes of the chunk that were used up.
+    pub used: usize,
+    /// Bytes up to there, of this chunk or the ones before, that belong to lines to come.
+    pub kept: usize,
 }
 
 /// Whether a frame is all of its line.
@@ -82,7 +96,14 @@ pub struct Frame<'a> {
     pub may_hold_newlines: bool,
 }
 
-impl Frame<'_> {
+impl<'a> Frame<'a> {
+    /// The line that is all of `line`, to which padding is added.
+    pub fn new(line: &'a mut Vec<u8>, kind: FrameKind, may_hold_newlines: bool) -> Self {
+        let len = line.len();
+        line.resize(len + PADDING, 0);
+        Self { padded: line, len, kind, may_hold_newlines }
+    }
+
     /// The line without its terminator.
     pub fn line(&self) -> &[u8] {
         &self.padded[..self.len]
@@ -158,14 +179,41 @@ impl Framer {
         Self { framing, may_be_counted: matches!(format, Format::Auto | Format::Syslog), ..Self::new(line_max) }
     }
 
+    /// For a file, whose lines end with LF whatever else they hold.
+    pub fn for_file(format: Format, line_max: usize) -> Self {
+        let framing = if format == Format::Csv { Framing::Csv } else { Framing::Lf };
+        Self { framing, ..Self::new(line_max) }
+    }
+
+    /// Passes over what follows up to the next line.
+    pub fn skip_line(&mut self) {
+        self.is_skipping = true;
+    }
+
+    /// Whether the rest of a line is being passed over.
+    pub fn is_skipping(&self) -> bool {
+        self.is_skipping
+    }
+
+    /// Bytes that were taken from chunks, and that are neither of a line that was handed out nor passed over.
+    pub fn kept_len(&self) -> usize {
+        self.partial.len() - self.recut_at.unwrap_or(0).min(self.partial.len())
+    }
+
     /// The next line, or none when the chunk is used up; what is unfinished is kept.
     pub fn next<'a>(&'a mut self, chunk: &'a mut Chunk<'_>) -> Option<Frame<'a>> {
+        self.next_with_end(chunk).map(|(frame, _)| frame)
+    }
+
+    /// The same, and where the line ends.
+    pub fn next_with_end<'a>(&'a mut self, chunk: &'a mut Chunk<'_>) -> Option<(Frame<'a>, LineEnd)> {
         let (place, kind) = self.advance(chunk)?;
+        let end = LineEnd { used: chunk.at, kept: self.kept_len() };
         let frame = match place {
             Place::Chunk { start, len } => chunk.frame(start, len, kind),
             Place::Partial { start, len } => self.partial.frame(start, len, kind),
         };
-        Some(Frame { may_hold_newlines: !matches!(self.framing, Framing::Lf | Framing::Undecided), ..frame })
+        Some((Frame { may_hold_newlines: !matches!(self.framing, Framing::Lf | Framing::Undecided), ..frame }, end))
     }
 
     /// What is left at the end of the stream: a last line without terminator is a line. Call until it returns none.

@@ -113,7 +113,7 @@ fn address(ready: &str, key: &str) -> Option<SocketAddr> {
     rest.split(' ').next()?.parse().ok()
 }
 
-fn collect(pipe: impl Read + Send + 'static) -> Arc<Mutex<Vec<String>>> {
+pub fn collect(pipe: impl Read + Send + 'static) -> Arc<Mutex<Vec<String>>> {
     let lines = Arc::new(Mutex::new(Vec::new()));
     let into = lines.clone();
     thread::spawn(move || {

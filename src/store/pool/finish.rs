@@ -67,7 +67,8 @@ impl Finisher {
         let mut members = Vec::with_capacity(group.len());
         for ready in group.drain(..) {
             let Ready { segment, output, meta } = ready;
-            match self.name(output) {
+            let before = segment.on_durable.as_ref().and_then(|on_durable| on_durable.before.clone());
+            match before.map_or(Ok(()), |before| before()).and_then(|()| self.name(output)) {
                 Ok(archive) => members.push(Member { segment, meta, archive }),
                 Err(error) => self.put_back([segment], error)?,
             }
@@ -125,7 +126,7 @@ impl Finisher {
             Err(error) => return Err(error),
         }
         self.shared.finished(meta.raw_bytes(), meta.archive_bytes());
-        if let Some(OnDurable(told)) = segment.on_durable {
+        if let Some(OnDurable { told, .. }) = segment.on_durable {
             told();
         }
         drop(segment.permit);

@@ -130,6 +130,8 @@ fn files(page: &mut Page, telemetry: &Telemetry) {
         page.family(name, kind, help);
         page.sample(name, &[], counter.get());
     }
+    let help = "Records that began because the one before, to which their lines belong, was as long as a record may be.";
+    per_shard(page, telemetry, "logboom_files_records_split_total", "counter", help, |shard| shard.records_split.get());
 }
 
 fn pauses(page: &mut Page, telemetry: &Telemetry) {

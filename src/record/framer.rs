@@ -151,6 +151,8 @@ pub struct Framer {
     is_skipping: bool,
     /// The stream may yet turn out to have counts.
     may_be_counted: bool,
+    /// Empty lines are lines.
+    keeps_empty: bool,
     octets: Octets,
     quotes: Quotes,
 }
@@ -168,6 +170,7 @@ impl Framer {
             recut_at: None,
             is_skipping: false,
             may_be_counted: false,
+            keeps_empty: false,
             octets: Octets::default(),
             quotes: Quotes::default(),
         }
@@ -183,6 +186,11 @@ impl Framer {
     pub fn for_file(format: Format, line_max: usize) -> Self {
         let framing = if format == Format::Csv { Framing::Csv } else { Framing::Lf };
         Self { framing, ..Self::new(line_max) }
+    }
+
+    /// The same framer, for which empty lines are lines: within a record of several they mean something.
+    pub fn keeping_empty_lines(self) -> Self {
+        Self { keeps_empty: true, ..self }
     }
 
     /// Passes over what follows up to the next line.
@@ -307,7 +315,7 @@ impl Framer {
         }
         if self.partial.len() == 0 && is_terminated {
             let (len, kind) = self.fit(trimmed_len(fresh, self.framing));
-            return (len > 0).then_some((Place::Chunk { start, len }, kind));
+            return (len > 0 || self.keeps_empty).then_some((Place::Chunk { start, len }, kind));
         }
         let kept_max = self.line_max + TERMINATOR_BYTES;
         let room = kept_max - self.partial.len();
@@ -323,7 +331,7 @@ impl Framer {
         }
         self.partial.hand_out();
         let (len, kind) = self.fit(trimmed_len(self.partial.unfinished(), self.framing));
-        (len > 0).then_some((Place::Partial { start: 0, len }, kind))
+        (len > 0 || self.keeps_empty).then_some((Place::Partial { start: 0, len }, kind))
     }
 
     /// Whether a line that should end with a NUL, or whose quotes are open, is too long but holds an LF: then that was what ended it.
@@ -383,6 +391,24 @@ mod tests {
     use super::*;
     use crate::limits::PARTIAL_SMALL_BYTES;
     use proptest::prelude::*;
+
+    #[test]
+    fn empty_lines_are_kept_if_asked_for() {
+        for pieces in [&[&b"a\n\n\r\nb\n\n"[..]][..], &[b"a", b"\n", b"\n\r", b"\nb\n", b"\n"]] {
+            let mut framer = Framer::for_file(Format::Auto, 10).keeping_empty_lines();
+            let mut lines = Vec::new();
+            for piece in pieces {
+                let mut bytes = piece.to_vec();
+                bytes.resize(piece.len() + PADDING, b'#');
+                let mut chunk = Chunk::new(&mut bytes, piece.len());
+                while let Some(frame) = framer.next(&mut chunk) {
+                    lines.push(String::from_utf8(frame.line().to_vec()).unwrap());
+                }
+            }
+            assert_eq!(lines, ["a", "", "", "b", ""]);
+            assert!(framer.finish().is_none());
+        }
+    }
 
     /// Every frame of `pieces`, one after the other.
     fn frames(line_max: usize, pieces: &[&[u8]]) -> Vec<(Vec<u8>, FrameKind)> {

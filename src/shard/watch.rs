@@ -121,11 +121,12 @@ impl Reader {
     fn new(shard: Rc<Shard>, task: ReadTask) -> Self {
         let ReadTask { id, file, path, encoding, offset, is_mid_line, stored, head, ending } = task;
         let reading = &shard.config.reading;
-        let mut framer = Framer::for_file(reading.format, shard.config.line_bytes_max);
+        let joins = shard.files.as_ref().is_some_and(|files| files.shared.continuations.is_some());
+        let framer = Framer::for_file(reading.format, shard.config.line_bytes_max);
+        let mut framer = if joins { framer.keeping_empty_lines() } else { framer };
         if is_mid_line {
             framer.skip_line();
         }
-        let joins = shard.files.as_ref().is_some_and(|files| files.shared.continuations.is_some());
         let turn = shard.files.as_ref().map(|files| files.fetching.clone()).unwrap_or_default();
         let error = LastError::default();
         let stream: Box<dyn AsyncRead + Unpin> = match encoding {
@@ -295,6 +296,7 @@ impl Lines {
             {
                 joiner.flush();
             } else {
+                self.passed(self.at);
                 break Progress::Drained;
             }
         };
@@ -340,9 +342,12 @@ impl Lines {
         }
     }
 
-    fn told(&self, shard: &Shard, core: &mut ShardCore, before: u64) {
+    fn told(&mut self, shard: &Shard, core: &mut ShardCore, before: u64) {
         let lines = core.taken_lines() - before;
         core.sources.count(&self.source.name, lines);
+        if let Some(split) = self.joiner.as_mut().map(Joiner::take_split).filter(|split| *split > 0) {
+            shard.counters().records_split.add(split);
+        }
         if let Some(files) = &shard.files {
             files.moved.borrow_mut().advance(self.id, self.offset);
         }

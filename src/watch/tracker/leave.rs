@@ -14,6 +14,11 @@ impl Tracker {
     /// The inode holds another content: one that is new, or a copy. The one before may go on in a copy.
     pub(super) fn rewritten(&mut self, id: FileId) {
         self.numbers.rewritten += 1;
+        self.forget(id);
+    }
+
+    /// What is where a content was is another one.
+    pub(super) fn forget(&mut self, id: FileId) {
         let path = self.files[&id].path.clone();
         if self.by_path.get(&path) == Some(&id) {
             self.by_path.remove(&path);

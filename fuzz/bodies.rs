@@ -12,6 +12,7 @@ use logboom::record::csv::{Columns, CsvReader, Header};
 use logboom::record::detect::{Format, Reading};
 use logboom::record::framer::{Chunk, FrameKind, Framer, PADDING};
 use logboom::record::json::{JsonScanner, put_on_one_line};
+use logboom::record::multiline::{Continuations, Joiner, Pushed};
 use logboom::record::relp::{Answer, Answers, Command, Due, RelpError, RelpFramer, Session, Step};
 use logboom::record::stored::StoredScanner;
 use logboom::record::syslog::SyslogReader;
@@ -21,6 +22,7 @@ use logboom::record::{RejectReason, Timestamp};
 use logboom::search::{Matcher, query};
 use logboom::store::disk::Disk;
 use logboom::store::filter::Index;
+use logboom::store::name::Stream;
 use logboom::store::permits::RawPermits;
 use logboom::store::recover::{RecoveryConfig, recover};
 use serde::de::IgnoredAny;
@@ -271,7 +273,16 @@ pub(crate) fn recovery(data: &[u8]) {
         rest = after;
     }
     let before = dir.files();
-    let once = || recover(&RecoveryConfig { disk: Disk::new(), dir: &dir.0, shards, index: Index::On, permits: &RawPermits::new(4) });
+    let once = || {
+        recover(&RecoveryConfig {
+            disk: Disk::new(),
+            dir: &dir.0,
+            shards,
+            accepted: Stream::Logs,
+            index: Index::On,
+            permits: &RawPermits::new(4),
+        })
+    };
     if once().is_err() {
         assert!(before.contains_key("logboom.format"), "only an unknown format is refused");
         assert_eq!(dir.files(), before, "and left untouched");
@@ -340,6 +351,49 @@ pub(crate) fn csv(data: &[u8]) {
                 }
             }
         }
+    }
+}
+
+/// Lines of a file as records of several: in order, each once, none lost; no record beyond its bounds, and its end where its last line's is.
+pub(crate) fn multiline(data: &[u8]) {
+    let Some((line_max, seed, bytes)) = split(data) else { return };
+    let format = Format::ALL[usize::from(seed) % Format::ALL.len()];
+    let continuations = Continuations::new(format);
+    let (mut joiner, mut framer) = (Joiner::new(line_max), Framer::new(line_max));
+    let (mut lines, mut records, mut end, mut now_ms) = (Vec::new(), Vec::new(), 0, 0);
+    for line in bytes.split(|byte| *byte == b'\n') {
+        let mut bytes = padded(&[line, b"\n"].concat());
+        let mut chunk = Chunk::new(&mut bytes, line.len() + 1);
+        end += line.len() as u64 + 1;
+        let Some(frame) = framer.next(&mut chunk) else { continue };
+        lines.push((frame.line().to_vec(), end));
+        match joiner.push(&continuations, &frame, end, now_ms) {
+            Pushed::Alone => records.push((frame.line().to_vec(), end)),
+            Pushed::Kept => drain(&mut joiner, &mut records),
+        }
+        now_ms += u64::from(line.len() as u8) * 10;
+        joiner.expire(now_ms);
+        drain(&mut joiner, &mut records);
+    }
+    joiner.flush();
+    drain(&mut joiner, &mut records);
+    let mut lines = lines.iter();
+    for (record, end) in &records {
+        assert!(record.len() <= line_max);
+        let mut last = 0;
+        for line in record.split(|byte| *byte == b'\n') {
+            let (pushed, line_end) = lines.next().expect("no more lines than were pushed");
+            assert_eq!(line, pushed);
+            last = *line_end;
+        }
+        assert_eq!(last, *end);
+    }
+    assert!(lines.next().is_none());
+}
+
+fn drain(joiner: &mut Joiner, records: &mut Vec<(Vec<u8>, u64)>) {
+    while let Some(joined) = joiner.take() {
+        records.push((joined.frame.line().to_vec(), joined.end));
     }
 }
 

@@ -1,8 +1,12 @@
 //! The command line: one file per subcommand, and the one place that turns an outcome into words and an exit code.
 
 pub mod check;
+pub mod collect;
+mod daemon;
+mod following;
 pub mod search;
 pub mod serve;
+mod summary;
 pub mod tail;
 
 use std::fmt;
@@ -29,6 +33,8 @@ const AFTER_HELP: &str = "Exit codes: 0 clean, 1 bad usage, configuration or pre
 enum Command {
     /// Take lines in over TCP, and store them
     Serve(serve::ServeArgs),
+    /// Follow log files, and store their lines
+    Collect(collect::CollectArgs),
     /// Validate a configuration, look at the machine, print the resolved configuration and the memory budget
     Check(serve::ServeArgs),
     /// Find stored lines, with or without a running daemon
@@ -117,6 +123,7 @@ pub fn main(disk: Disk) -> ExitCode {
     log_to_stderr();
     let ended = match &cli.command {
         Command::Serve(args) => serve::serve(args, disk),
+        Command::Collect(args) => collect::collect(args, disk),
         Command::Check(args) => check::check(args),
         Command::Search(args) => search::search(args),
         Command::Tail(args) => tail::tail(args),

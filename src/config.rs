@@ -15,14 +15,17 @@ use crate::limits;
 use crate::outputs::{self, Target};
 use crate::record::Protocol;
 use crate::record::detect::{Format, Reading};
+use crate::record::multiline::Continuations;
 use crate::record::text::pattern::Patterns;
 use crate::rules::syntax::{Matcher, TagRule};
 use crate::rules::{RuleTexts, Rules};
 use crate::store::filter::Index;
 use crate::store::level::LevelChoice;
-use crate::store::name::Codec;
+use crate::store::name::{Codec, Stream};
 use crate::store::policy::Ack;
 use crate::store::retention::RetainLimits;
+use crate::watch::patterns::{Archives, Pattern};
+use crate::watch::tracker::From;
 
 pub use settings::{PatternSettings, Settings, Word};
 
@@ -93,9 +96,45 @@ pub struct Resolved {
     pub source: Source,
 }
 
+/// What is run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Role {
+    /// The daemon, which takes lines over the network and perhaps from files.
+    Serve,
+    /// The collector, which takes them from files alone.
+    Collect {
+        /// Where its store is, and its outputs.
+        dir: PathBuf,
+        /// Kinds of outputs beside the store.
+        kinds: Vec<outputs::Kind>,
+        /// Everything is read to its end once.
+        is_once: bool,
+    },
+}
+
+impl Role {
+    /// What the stream of accepted records is called.
+    pub fn accepted(&self) -> Stream {
+        match self {
+            Self::Serve => Stream::Logs,
+            Self::Collect { .. } => Stream::Collected,
+        }
+    }
+}
+
 /// Everything the daemon is told, resolved and validated.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// What is run.
+    pub role: Role,
+    /// Files to follow.
+    pub watch: Vec<Pattern>,
+    /// Where files begin that are there at the first start.
+    pub from: From,
+    /// Whether archives are read.
+    pub archives: Archives,
+    /// Which of their lines belong to the record before them, if any do.
+    pub continuations: Option<Continuations>,
     /// Where lines are taken in, and how they come.
     pub listen: Vec<(Protocol, SocketAddr)>,
     /// Where HTTP is served.
@@ -158,16 +197,19 @@ pub struct Config {
 
 impl Config {
     /// Reads the file, if there is one, and resolves it with the flags on a machine with the given cores.
-    pub fn load(file: Option<&Path>, flags: &Settings, cores: &[usize]) -> Result<Self, ConfigError> {
+    pub fn load(role: Role, file: Option<&Path>, flags: &Settings, cores: &[usize]) -> Result<Self, ConfigError> {
         let settings = file.map(Settings::read).transpose()?.unwrap_or_default();
-        Self::resolve(Resolver { file_path: file, file: &settings, flags, resolved: Vec::new() }, cores)
+        Self::resolve(role, Resolver { file_path: file, file: &settings, flags, resolved: Vec::new() }, cores)
     }
 
-    fn resolve(mut from: Resolver<'_>, cores: &[usize]) -> Result<Self, ConfigError> {
-        let listen = from.list("server.listen", &["tcp://127.0.0.1:7171"], parse::listen)?;
-        let http = from.one("server.http", "127.0.0.1:7180", parse::address_or_off)?;
-        let shards = from
-            .one("server.shards", "auto", |text| parse::count_or_auto(text, cores.len().min(limits::SHARDS_MAX), 1, limits::SHARDS_MAX))?;
+    fn resolve(role: Role, mut from: Resolver<'_>, cores: &[usize]) -> Result<Self, ConfigError> {
+        let is_serve = role == Role::Serve;
+        let listen = if is_serve { from.list("server.listen", &["tcp://127.0.0.1:7171"], parse::listen)? } else { Vec::new() };
+        let http = from.one("server.http", if is_serve { "127.0.0.1:7180" } else { "off" }, parse::address_or_off)?;
+        // One file is read by one shard, and one shard writes one file.
+        let shards = from.one("server.shards", if is_serve { "auto" } else { "1" }, |text| {
+            parse::count_or_auto(text, cores.len().min(limits::SHARDS_MAX), 1, limits::SHARDS_MAX)
+        })?;
         let format = from.one("server.format", "auto", parse::format)?;
         let zone = from.one("server.timezone", "local", parse::timezone)?;
         let csv_columns = from.one("server.csv_columns", "header", |text| {
@@ -182,11 +224,15 @@ impl Config {
         let line_max = from.one("server.line_max", "1MiB", |text| {
             parse::size(text, limits::LINE_MAX_BYTES_MIN as u64, limits::LINE_MAX_BYTES_MAX as u64)
         })?;
-        let max_connections = from.one("server.max_connections", "10000", |text| parse::count(text, 1, limits::CONNECTIONS_MAX))?;
+        let max_connections =
+            if is_serve { from.one("server.max_connections", "10000", |text| parse::count(text, 1, limits::CONNECTIONS_MAX))? } else { 0 };
         let idle_timeout = from.one("server.idle_timeout", "off", |text| parse::duration_or_off(text, Duration::from_millis(1)))?;
         let drain_timeout = from.one("server.drain_timeout", "10s", |text| parse::duration(text, Duration::from_millis(1)))?;
         let metrics_interval = from.one("server.metrics_interval", "1s", |text| parse::duration(text, limits::METRICS_INTERVAL_MIN))?;
-        let data_dir = from.one("store.data_dir", "./data", |text| Ok(PathBuf::from(text)))?;
+        let data_dir = match &role {
+            Role::Serve => from.one("store.data_dir", "./data", |text| Ok(PathBuf::from(text)))?,
+            Role::Collect { dir, .. } => dir.clone(),
+        };
         let rotate_size =
             from.one("store.rotate_size", "5MB", |text| parse::size(text, limits::ROTATE_BYTES_MIN, limits::ROTATE_BYTES_MAX))?;
         let rotate_age = from.one("store.rotate_age", "1h", |text| parse::duration(text, Duration::from_secs(1)))?;
@@ -208,7 +254,17 @@ impl Config {
         let age_max = from.one("store.retain_age", "off", |text| parse::duration_or_off(text, Duration::from_secs(1)))?;
         let retain_unread = from.one("store.retain_unread", "keep", parse::keep_or_delete)?;
         let min_free = from.one("store.min_free", "256MiB", |text| parse::size_or_off(text, 0, limits::MIN_FREE_BYTES_MAX))?;
-        let outputs = from.outputs(&data_dir)?;
+        let outputs = match &role {
+            Role::Serve => from.outputs(&data_dir)?,
+            Role::Collect { kinds, .. } => kinds.iter().map(|kind| Target::collected(*kind, &data_dir)).collect(),
+        };
+        let watch = from.some("watch.watch", str::parse::<Pattern>)?;
+        let begin = from.one("files.from", "beginning", parse::from)?;
+        let archives = from.one("files.read_gzip", "off", parse::read_gzip)?;
+        let continuations = from.one("files.multiline", "on", |text| parse::multiline(text, format))?;
+        if !is_serve && watch.is_empty() {
+            return Err(from.refused("--watch", "expected at least one file, folder or glob to follow".to_owned()));
+        }
         let filters = from.some("rules.filter", Matcher::parse)?;
         let excludes = from.some("rules.exclude", Matcher::parse)?;
         let tags = from.some("rules.tag", TagRule::parse)?;
@@ -216,6 +272,11 @@ impl Config {
         let rules = Rules::compile(&RuleTexts { filters, excludes, tags }).map_err(|expected| from.refused("rules", expected))?;
         let patterns = from.patterns()?;
         Ok(Self {
+            role,
+            watch,
+            from: begin,
+            archives,
+            continuations,
             rules,
             excludes: exclude_texts,
             patterns,
@@ -348,7 +409,7 @@ mod tests {
         let path = dir.path().join("logboom.toml");
         std::fs::write(&path, toml).unwrap();
         let line = Line::try_parse_from(["logboom"].iter().chain(flags)).unwrap();
-        Config::load(Some(&path), &line.settings, &[0, 1])
+        Config::load(Role::Serve, Some(&path), &line.settings, &[0, 1])
     }
 
     #[test]
@@ -417,6 +478,12 @@ mod tests {
             ("[[output]]\ntype = 'csv'\n", &[], &["logboom.toml:1:", "path"]),
             ("[[output]]\ntype = 'x'\npath = 'y'\n", &[], &["output.output in", "x:y", "csv:PATH"]),
             ("", &["--retain-unread", "no"], &["--retain-unread", "keep or delete"]),
+            ("", &["--watch", "logs/[a"], &["--watch", "logs/[a", "at character"]),
+            ("[[watch]]\npath = ''\n", &[], &["watch.watch in", "a folder"]),
+            ("[[watch]]\n", &[], &["logboom.toml:1:", "path"]),
+            ("", &["--from", "middle"], &["--from", "middle", "beginning or end"]),
+            ("", &["--multiline", "a(b"], &["--multiline", "a(b", "unclosed group"]),
+            ("[files]\nread_gzip = 'yes'\n", &[], &["files.read_gzip in", "on or off"]),
             ("", &["--idle-timeout", "soon"], &["--idle-timeout", "soon", "off"]),
         ];
         for (toml, flags, words) in table {

@@ -8,6 +8,7 @@
 //! - [`store`]: segments from their opening to their archive, and the recovery of a data directory
 //! - [`search`]: what the stored lines answer
 //! - [`metrics`]: what is counted, and how it is shown
+//! - [`watch`]: files that are followed, and how far each has been read
 //! - [`outputs`]: CSV and SQLite, which follow the store
 //! - [`config`]: what the user typed, and what it means
 //! - [`host`]: the machine: preflight, cores, directory lock, signals, service manager
@@ -27,3 +28,4 @@ pub mod rules;
 pub mod search;
 pub mod shard;
 pub mod store;
+pub mod watch;

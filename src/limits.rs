@@ -76,6 +76,10 @@ pub const REGEX_BYTES_MAX: usize = 4 * KIB;
 pub const REGEX_PROGRAM_BYTES_MAX: usize = 10 * MIB;
 /// What a set of regexes may cache of its automaton, in either direction of matching, on each shard.
 pub const REGEX_CACHE_BYTES: usize = MIB;
+/// Lines that one record joins, in a file: more than the deepest stack traces have, which their runtimes cut at a thousand frames.
+pub const MULTILINE_LINES_MAX: usize = 4 * KIB;
+/// How long a text line of a file waits for one that belongs to it: programs write a stack trace in one go, or within milliseconds.
+pub const MULTILINE_WAIT: Duration = Duration::from_secs(1);
 /// `[[pattern]]` tables of a configuration: each may be tried for each text line.
 pub const PATTERNS_MAX: usize = 32;
 
@@ -231,6 +235,47 @@ pub const OUTPUT_BUFFER_BYTES: usize = 256 * KIB;
 pub const OUTPUT_RETRY_MIN: Duration = Duration::from_millis(500);
 /// See [`OUTPUT_RETRY_MIN`].
 pub const OUTPUT_RETRY_MAX: Duration = Duration::from_secs(15);
+
+/// What of a followed file's beginning tells it from others.
+pub const WATCH_HEAD_BYTES: usize = KIB;
+/// Files that are followed at once; more are counted, and not read.
+pub const WATCH_FILES_MAX: usize = 20_000;
+/// Followed files that are read at once. Each is one task of a shard, and waits for the receive buffer like a connection.
+pub const WATCH_READS_MAX: usize = 32;
+/// Descriptors of followed files: those that are read, and those that were read last, which are held so that what is written to them while they are deleted is found.
+pub const WATCH_OPEN_MAX: usize = 64;
+/// How long a file that is at its end stays open.
+pub const WATCH_OPEN_IDLE: Duration = Duration::from_secs(30);
+/// What of a file that is not in the page cache a helper thread fetches in one read.
+pub const WATCH_FETCH_BYTES: usize = 64 * KIB;
+/// What is read of one file before the others have their turn.
+pub const WATCH_TASK_BYTES: u64 = 16 * MIB as u64;
+/// A file whose last line has no newline, and that has not grown for so long, has written it.
+pub const WATCH_LAST_LINE_IDLE: Duration = Duration::from_secs(5);
+/// How long a file that was rotated is still read after its last line: programs go on writing until they are told to reopen.
+pub const WATCH_ROTATED_IDLE: Duration = Duration::from_secs(15);
+/// How long after a failed read a file is tried again.
+pub const WATCH_RETRY: Duration = Duration::from_secs(5);
+/// How often files are looked at although nothing was told of them: notifications may be lost, and network file systems send none.
+pub const WATCH_POLL: Duration = Duration::from_secs(1);
+/// The same where nothing is ever told.
+pub const WATCH_POLL_ALONE: Duration = Duration::from_millis(250);
+/// How long notifications are gathered before files are looked at.
+pub const WATCH_GATHER: Duration = Duration::from_millis(5);
+/// Problems with files that are told apart, so that each is said once.
+pub const WATCH_PROBLEMS_MAX: usize = KIB;
+/// A look at everything takes at most this part of the time.
+pub const WATCH_POLL_TIME_SHARE: u32 = 20;
+/// And this one where something is told all the time.
+pub const WATCH_TOLD_TIME_SHARE: u32 = 4;
+/// Contents that are gone and remembered, so that a copy or archive of them is not read again as new.
+pub const WATCH_FORMER_MAX: usize = 4 * KIB;
+/// The journal of checkpoints is written anew when it has grown by so much beyond what is in it.
+pub const WATCH_JOURNAL_BYTES: u64 = MIB as u64;
+/// How long `collect --once` may take to archive and output what it has read.
+pub const COLLECT_ONCE_DRAIN: Duration = Duration::from_secs(3600);
+/// The longest path of a followed file.
+pub const WATCH_PATH_BYTES_MAX: usize = 4 * KIB;
 
 /// The longest query: far beyond what people type, and what a link may carry.
 pub const QUERY_BYTES_MAX: usize = 4 * KIB;

@@ -3,6 +3,7 @@
 //! Shards count into blocks of their own ([`counters`], [`latency`]); here is where readers find them all: stdout, Prometheus, and the HTTP API.
 
 pub mod counters;
+pub mod files;
 pub mod history;
 pub mod latency;
 pub mod outputs;
@@ -23,12 +24,14 @@ use crate::record::Protocol;
 use crate::store::catalog::{self, DiskUse};
 use crate::store::cursor::StoreReader;
 use crate::store::guard::IntakeGate;
+use crate::store::name::Stream;
 use crate::store::permits::RawPermits;
 use crate::store::pool::{PoolHandle, PoolSnapshot};
 use crate::store::recover::RecoveryReport;
 use crate::store::retention::{RetainLimits, RetentionStats};
 
 use self::counters::{Counter, Ledger, Pause, ShardCounters};
+use self::files::FileTotals;
 use self::latency::{Latencies, LatencySlot};
 use self::outputs::OutputStats;
 use self::rules::RuleTotals;
@@ -123,6 +126,8 @@ pub struct Telemetry {
     pub sources: SourceTotals,
     /// What rules did, all shards together.
     pub rules: RuleTotals,
+    /// Files that are followed.
+    pub files: Arc<FileTotals>,
     /// Searches over HTTP.
     pub searches: Arc<SearchTotals>,
     /// Live tails over HTTP.
@@ -144,6 +149,7 @@ impl Telemetry {
             services: ServiceTotals::default(),
             sources: SourceTotals::default(),
             rules: RuleTotals::default(),
+            files: Arc::default(),
             searches: Arc::default(),
             tails: Arc::default(),
             listening: OnceLock::new(),
@@ -229,6 +235,11 @@ impl Telemetry {
     /// The data directory, once it is open.
     pub fn data_dir(&self) -> Option<&Path> {
         self.store.get().map(|store| &*store.dir)
+    }
+
+    /// The stream of accepted records.
+    pub fn accepted(&self) -> Stream {
+        self.store.get().map_or(Stream::Logs, |store| store.reader.marks.accepted())
     }
 
     /// The way to the store's lines, once it is open.

@@ -1,7 +1,7 @@
 //! Lines and what they become. Pure: bytes in, values and bytes out; no clock, no files, no sockets, no runtime.
 //!
 //! A *line* is bytes without their terminator; a *record* is a line that was accepted. In the order in which a line meets them: [`framer`] cuts it (or
-//! [`relp`], from a peer that wants to be answered), [`detect`] tells its format, [`json`], [`syslog`], [`csv`] or [`text`] reads it, [`rejected`] keeps what can't be accepted,
+//! [`relp`], from a peer that wants to be answered; in a file [`multiline`] joins what belongs together), [`detect`] tells its format, [`json`], [`syslog`], [`csv`] or [`text`] reads it, [`rejected`] keeps what can't be accepted,
 //! [`stored`] reads it again from a segment, [`members`] some of it, and [`layout`] rebuilds it; [`words`] says what a search finds in it.
 
 pub mod csv;
@@ -11,6 +11,7 @@ pub mod json;
 pub mod layout;
 pub mod level;
 pub mod members;
+pub mod multiline;
 pub mod regex;
 pub mod rejected;
 pub mod relp;

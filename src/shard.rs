@@ -33,6 +33,7 @@ use crate::store::open::SyncTarget;
 use crate::store::permits::RawPermits;
 use crate::store::policy::{Ack, RotationPolicy};
 use crate::store::pool::PoolHandle;
+use crate::watch::task::ReadTask;
 
 mod alarm;
 pub mod balance;
@@ -45,16 +46,20 @@ mod blocking;
 mod connection;
 mod event;
 mod executor;
+mod file_stream;
 mod former;
 mod heartbeat;
 mod intake;
 mod listener;
 mod long_lines;
+mod moved;
 mod relp;
 mod stop;
+mod stored_lines;
 mod sync;
 mod tick;
 mod turn;
+mod watch;
 mod writer;
 
 use self::balance::{Balancer, Slot};
@@ -69,13 +74,17 @@ use self::relp::RelpConnection;
 use self::stop::Stop;
 use self::sync::Durability;
 use self::turn::Turn;
+use self::watch::Files;
 
-pub use self::executor::{ShardStart, Shards, start};
+pub use self::executor::{ShardStart, Shards, TaskSender, start};
+pub use self::watch::ShardFiles;
 
 /// What a shard is told by other threads.
 pub enum ShardMessage {
     /// Serve this connection.
     Serve(Protocol, AcceptedTcpStream, Slot),
+    /// Read this piece of a file.
+    Read(ReadTask),
     /// Stop taking connections; go on receiving until peers are quiet, but not beyond this moment.
     Stop(Instant),
 }
@@ -110,6 +119,8 @@ pub struct ShardStore {
     pub pool: PoolHandle,
     /// Shut while the disk guard lets nobody receive.
     pub gate: Arc<IntakeGate>,
+    /// Where files are followed: what there is to do with them.
+    pub files: Option<ShardFiles>,
 }
 
 /// One shard: what its tasks share, all on one thread.
@@ -125,6 +136,7 @@ pub struct Shard {
     balancer: Arc<Balancer>,
     /// All shards'.
     former: Arc<FormerSessions>,
+    files: Option<Files>,
     stop: Rc<Stop>,
     turn: Rc<Turn>,
     /// The disk guard's gate may be open again.
@@ -138,12 +150,13 @@ pub struct Shard {
     /// Every connection has ended: what is in the batches is all there will be.
     intake_ended: Cell<bool>,
     long_lines: LongLines,
+    /// Connections, and files that are being read.
     connections: Cell<usize>,
     connection_ended: Event,
     /// The writers have ended: what is written is all there will be.
     writers_ended: Cell<bool>,
     /// By stream.
-    durability: [Durability; Stream::COUNT],
+    durability: [Durability; Stream::SLOTS],
     /// Something may be due for a sync.
     sync_due: Event,
 }
@@ -156,11 +169,11 @@ impl Shard {
         balancer: Arc<Balancer>,
         former: Arc<FormerSessions>,
         telemetry: Arc<Telemetry>,
-        resumed: [u64; Stream::COUNT],
+        resumed: [u64; Stream::SLOTS],
     ) -> Rc<Self> {
         let clock = Clock::start();
         let now_ms = clock.now_ns() / 1_000_000;
-        let lane = |stream: Stream| Lane::new(config.rotation, resumed[stream as usize], now_ms);
+        let lane = |stream: Stream| Lane::new(config.rotation, resumed[stream.slot()], now_ms);
         let core = ShardCore::new(&config.reading, lane(Stream::Logs), lane(Stream::Rejected));
         let core = core.with_rules(config.rules.clone(), config.patterns.clone());
         let places = (PARTIAL_SHARED_BYTES / config.line_bytes_max).max(1);
@@ -171,6 +184,7 @@ impl Shard {
             latency: RefCell::default(),
             metrics: telemetry.shards[id].clone(),
             telemetry,
+            files: store.files.clone().map(Files::new),
             store,
             balancer,
             former,
@@ -217,6 +231,22 @@ impl Shard {
         glommio::spawn_local(counted).detach();
     }
 
+    /// Reads a piece of a file on this shard.
+    fn open_file(self: &Rc<Self>, task: ReadTask) {
+        self.connections.set(self.connections.get() + 1);
+        let shard = self.clone();
+        let reading = async move {
+            watch::read(shard.clone(), task).await;
+            shard.connection_ended();
+        };
+        glommio::spawn_local(reading).detach();
+    }
+
+    /// Whether everything that was appended to `stream` is written.
+    fn is_written(&self, stream: Stream) -> bool {
+        self.core.borrow().lane(stream).appended_records() == self.durability(stream).written()
+    }
+
     /// Has `due` made safe soon: somebody waits for it.
     fn want(&self, due: Due) {
         if self.config.ack == Ack::Synced {
@@ -240,7 +270,7 @@ impl Shard {
     }
 
     fn durability(&self, stream: Stream) -> &Durability {
-        &self.durability[stream as usize]
+        &self.durability[stream.slot()]
     }
 
     fn counters(&self) -> &ShardCounters {
@@ -268,7 +298,7 @@ impl Shard {
 
     /// Waits until everything appended so far is written.
     async fn all_written(&self) {
-        for stream in Stream::ALL {
+        for stream in Stream::BY_SLOT {
             let appended = self.core.borrow().lane(stream).appended_records();
             let durability = self.durability(stream);
             if durability.written() < appended {
@@ -312,7 +342,7 @@ impl Shard {
         self.counters().publish(|ledger| {
             ledger.received += counts.records;
             match stream {
-                Stream::Logs => {
+                Stream::Logs | Stream::Collected => {
                     ledger.written += counts.records;
                     ledger.written_bytes += bytes;
                     for (total, records) in ledger.levels.iter_mut().zip(counts.levels) {

@@ -62,6 +62,11 @@ fn text_line_by_the_golden_file() {
 }
 
 #[test]
+fn multiline() {
+    replay("multiline", bodies::multiline);
+}
+
+#[test]
 fn query() {
     replay("query", bodies::query);
 }

@@ -4,19 +4,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may use, besides itself. In the order of `lib.rs`.
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 13] = [
     ("limits", &[]),
     ("record", &["limits"]),
     ("rules", &["limits", "record"]),
     ("store", &["limits", "record"]),
     ("search", &["limits", "record", "store"]),
     ("metrics", &["limits", "record", "rules", "store"]),
+    ("watch", &["limits", "store", "metrics"]),
     ("outputs", &["limits", "record", "store", "metrics"]),
-    ("config", &["limits", "record", "rules", "store", "outputs"]),
+    ("config", &["limits", "record", "rules", "store", "watch", "outputs"]),
     ("host", &["limits", "store"]),
-    ("shard", &["limits", "record", "rules", "store", "metrics"]),
+    ("shard", &["limits", "record", "rules", "store", "watch", "metrics"]),
     ("http", &["limits", "record", "store", "search", "metrics"]),
-    ("cli", &["limits", "record", "store", "search", "metrics", "outputs", "config", "host", "shard", "http"]),
+    ("cli", &["limits", "record", "store", "search", "metrics", "watch", "outputs", "config", "host", "shard", "http"]),
 ];
 
 /// Files that may hold `unsafe`, each for one reason.

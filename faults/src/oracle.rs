@@ -10,7 +10,7 @@ use logboom::store::disk::Disk;
 use logboom::store::error::StorageError;
 use logboom::store::filter::Index;
 use logboom::store::level::LevelChoice;
-use logboom::store::name::Codec;
+use logboom::store::name::{Codec, Stream};
 use logboom::store::permits::RawPermits;
 use logboom::store::pool::{Pool, PoolConfig};
 use logboom::store::recover::{RecoveryConfig, recover};
@@ -43,7 +43,8 @@ pub fn line(number: u64, filler: usize) -> String {
 /// Makes a directory good: recovers it for `shards` shards, and compresses what is raw. Returns recovery's warnings about lines kept twice.
 pub fn make_good(disk: Disk, dir: &Path, shards: usize, codec: Option<Codec>) -> Result<Vec<String>, StorageError> {
     let permits = RawPermits::new(8);
-    let recovered = recover(&RecoveryConfig { disk: disk.clone(), dir, shards, index: Index::On, permits: &permits })?;
+    let recovered =
+        recover(&RecoveryConfig { disk: disk.clone(), dir, shards, accepted: Stream::Logs, index: Index::On, permits: &permits })?;
     let level = if codec.is_some() { LevelChoice::Fixed(1) } else { LevelChoice::Auto };
     let on_fatal = Box::new(|error| panic!("{error}"));
     let config = PoolConfig { dir: dir.to_path_buf(), codec, level, index: Index::On, threads: 1, cores: Vec::new(), disk, on_fatal };

@@ -37,7 +37,7 @@ struct Cli {
 enum Command {
     /// Sends made lines and reports rate and response times
     #[command(after_help = EXIT_CODES)]
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Reads and discards, to measure the generator's own ceiling
     Sink(SinkArgs),
     /// Makes a run's lines again and looks for each in a data directory
@@ -115,6 +115,18 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub manifest: Option<PathBuf>,
 
+    /// Rotates the file of file:PATH meanwhile, as logrotate does: PATH becomes PATH.1, PATH.1 becomes PATH.2
+    #[arg(long, value_enum)]
+    pub rotate: Option<Rotate>,
+
+    /// From one rotation to the next [default: 1s]
+    #[arg(long, value_name = "DURATION", value_parser = values::duration, requires = "rotate")]
+    pub rotate_every: Option<Duration>,
+
+    /// How many older files are kept; the oldest is deleted [default: 10]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000), requires = "rotate")]
+    pub rotate_keep: Option<u32>,
+
     /// Cores to pin the clients to, in turn, such as 0,2-3 [default: unpinned]
     #[arg(long, value_name = "LIST")]
     pub cores: Option<Cores>,
@@ -131,6 +143,15 @@ pub enum Pattern {
     Diurnal,
     /// Ten seconds of each minute at five times the rate of the others
     Incident,
+}
+
+/// How a file is rotated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Rotate {
+    /// The file is renamed and a new one created; each client goes on with that at its next send
+    Rename,
+    /// The file is copied and then truncated, and clients go on appending to it: what they write in between is lost
+    Copytruncate,
 }
 
 /// How a report is written.
@@ -228,7 +249,7 @@ pub fn main() -> ExitCode {
         }
     };
     let done = match cli.command {
-        Command::Run(args) => run::run(args),
+        Command::Run(args) => run::run(*args),
         Command::Sink(args) => sink::sink(args),
         Command::Verify(args) => verify::verify(args),
     };

@@ -8,11 +8,12 @@ pub mod plan;
 pub mod progress;
 pub mod relp;
 pub mod report;
+pub mod rotate;
 pub mod target;
 
 use std::io::{Write as _, stdout};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -29,6 +30,7 @@ use plan::Plan;
 use progress::Progress;
 use relp::RelpClient;
 use report::Report;
+use rotate::Rotator;
 use target::Connection;
 
 /// A client needs little stack: its lines are on the heap.
@@ -86,7 +88,8 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     eprintln!("loadgen: run {} with seed {}: {plan}", run_name(plan.seed), plan.seed);
     let signalled = stop::on_signals()?;
     let payload = Payload::of_size(plan.seed, plan.format, plan.line_bytes);
-    let senders = match connect(&plan) {
+    let renames = Arc::default();
+    let senders = match connect(&plan, &renames) {
         Ok(senders) => senders,
         Err(error) => {
             eprintln!("loadgen: {error:#}");
@@ -100,12 +103,16 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let counters: Arc<[Counter]> = (0..plan.clients).map(|_| Counter::default()).collect();
     let handles = spawn(&plan, senders, &shared, &counters)?;
     let clock = shared.gather();
+    let rotator = plan.rotation.clone().map(|rotation| Rotator::start(rotation, clock, renames)).transpose()?;
     watch(&plan, &handles, &shared, &counters, clock, &signalled);
     let mut outcomes = Vec::with_capacity(handles.len());
     for handle in handles {
         outcomes.push(handle.join().map_err(|_| anyhow::anyhow!("a client's thread panicked"))?);
     }
-    conclude(&plan, &shared, &outcomes, clock, form)
+    let rotations = rotator.map(Rotator::finish).transpose();
+    let code = conclude(&plan, &shared, &outcomes, clock, form, *rotations.as_ref().unwrap_or(&None))?;
+    rotations.context("rotate the file")?;
+    Ok(code)
 }
 
 /// A client of either kind.
@@ -118,7 +125,7 @@ enum Sender {
 
 impl Sender {
     /// Opens the connection of a client, if it has anything to send.
-    fn new(plan: &Plan, number: u32) -> anyhow::Result<Self> {
+    fn new(plan: &Plan, number: u32, renames: &Arc<AtomicU64>) -> anyhow::Result<Self> {
         let task = Task::new(plan, number);
         let is_idle = plan.clients_with_lines() <= number;
         Ok(match &plan.target {
@@ -134,7 +141,9 @@ impl Sender {
                 let connection = Connection::to_address(address).with_context(|| format!("connect to {}", plan.target))?;
                 Sender::Stream(Box::new(Client::new(task, connection)))
             }
-            Target::File(path) => Sender::Stream(Box::new(Client::new(task, Connection::to_file(path, number == 0, plan.format)?))),
+            Target::File(path) => {
+                Sender::Stream(Box::new(Client::new(task, Connection::to_file(path, number == 0, plan.format, renames)?)))
+            }
         })
     }
 
@@ -146,8 +155,8 @@ impl Sender {
     }
 }
 
-fn connect(plan: &Plan) -> anyhow::Result<Vec<Sender>> {
-    (0..plan.clients).map(|number| Sender::new(plan, number).with_context(|| format!("client {number}"))).collect()
+fn connect(plan: &Plan, renames: &Arc<AtomicU64>) -> anyhow::Result<Vec<Sender>> {
+    (0..plan.clients).map(|number| Sender::new(plan, number, renames).with_context(|| format!("client {number}"))).collect()
 }
 
 fn spawn(plan: &Plan, senders: Vec<Sender>, shared: &Arc<Shared>, counters: &Arc<[Counter]>) -> anyhow::Result<Vec<JoinHandle<Outcome>>> {
@@ -183,8 +192,15 @@ fn watch(plan: &Plan, handles: &[JoinHandle<Outcome>], shared: &Shared, counters
     progress.end();
 }
 
-fn conclude(plan: &Plan, shared: &Shared, outcomes: &[Outcome], clock: Clock, form: ReportForm) -> anyhow::Result<ExitCode> {
-    let report = Report::new(plan, shared.payload.line_bytes_mean(), outcomes);
+fn conclude(
+    plan: &Plan,
+    shared: &Shared,
+    outcomes: &[Outcome],
+    clock: Clock,
+    form: ReportForm,
+    rotations: Option<u64>,
+) -> anyhow::Result<ExitCode> {
+    let report = Report { rotations, ..Report::new(plan, shared.payload.line_bytes_mean(), outcomes) };
     if let Some(path) = &plan.manifest {
         let started = jiff::Timestamp::from_millisecond(clock.start_unix_ms).unwrap_or_default().to_string();
         let parts = outcomes.iter().map(|outcome| outcome.part.clone()).collect();

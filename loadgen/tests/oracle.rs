@@ -260,6 +260,51 @@ fn files_are_appended_to() {
     assert_eq!(headers, 1, "only an empty file gets a header");
 }
 
+/// What is left of a rotated file's lines, the oldest file first, and what verify says about them.
+fn rotated(how: &str) -> (usize, Value, Value) {
+    let stored = Stored { dir: tempfile::tempdir().expect("a directory") };
+    fs::create_dir(stored.data()).expect("created");
+    let (path, manifest) = (stored.dir.path().join("app.log"), stored.manifest());
+    let target = format!("file:{}", path.display());
+    let args = ["run", "--target", &target, "--rate", "20000", "--clients", "2", "--duration", "1s", "--report", "json", "--manifest"];
+    let rotation = ["--rotate", how, "--rotate-every", "20ms", "--rotate-keep", "1000"];
+    let run = output(loadgen(&args).arg(&manifest).args(rotation));
+    let report: Value = serde_json::from_slice(&run.stdout).expect("JSON");
+    let older = (1..).map(|number| path.with_extension(format!("log.{number}"))).take_while(|path| path.exists());
+    let mut files: Vec<PathBuf> = older.collect();
+    files.insert(0, path);
+    let mut text = Vec::new();
+    for file in files.iter().rev() {
+        text.extend(fs::read(file).expect("read"));
+        if text.last().is_some_and(|last| *last != b'\n') {
+            text.push(b'\n'); // copied up to the middle of a line
+        }
+    }
+    fs::write(stored.data().join("logs.jsonl"), text).expect("written");
+    (files.len(), report, stored.verify(&[]).1)
+}
+
+#[test]
+fn a_file_is_rotated_meanwhile_and_renaming_loses_nothing() {
+    let (files, report, verdict) = rotated("rename");
+    let rotations = report["rotations"].as_u64().expect("a count");
+    assert!(10 <= rotations && files as u64 == rotations + 1, "{files} files: {report:#}");
+    for (what, count) in [("missing", 0), ("altered", 0), ("duplicate", 0), ("unexpected", 0), ("reordered", 0)] {
+        assert_eq!(verdict[what], count, "{verdict:#}");
+    }
+    assert_eq!((&verdict["found"], &report["confirmed"]), (&report["lines"], &report["lines"]));
+}
+
+#[test]
+fn copying_and_truncating_loses_what_logrotate_loses() {
+    let (files, report, verdict) = rotated("copytruncate");
+    let count = |of: &Value| of.as_u64().expect("a count");
+    assert_eq!(files as u64, count(&report["rotations"]) + 1, "{report:#}");
+    assert_eq!(count(&verdict["found"]) + count(&verdict["missing"]), count(&report["lines"]), "{verdict:#}");
+    assert!(count(&verdict["found"]) * 2 > count(&report["lines"]), "{verdict:#}");
+    assert_eq!((&verdict["duplicate"], &verdict["unexpected"]), (&0.into(), &0.into()), "{verdict:#}");
+}
+
 #[test]
 fn a_seed_makes_the_same_lines() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -334,6 +379,8 @@ fn wrong_usage_exits_with_1() {
         &["run", "--pattern", "poisson"],
         &["run", "--burst", "10x/5s", "--rate", "5"],
         &["run", "--duration", "5"],
+        &["run", "--rotate", "rename"],
+        &["run", "--target", "file:x", "--rotate-every", "5s"],
         &["verify"],
         &["verify", "--data-dir", ".", "--manifest", &missing],
         &[],

@@ -1,6 +1,7 @@
 //! `logboom check`: what `serve` would run with, without running it.
 
-use super::serve::{ServeArgs, budget, load, preflight};
+use super::daemon::{budget, preflight};
+use super::serve::{ServeArgs, load};
 use super::{Failure, Outcome};
 use crate::host::lock::DirectoryLock;
 use crate::host::preflight::MadeDirectories;

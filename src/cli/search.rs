@@ -4,7 +4,7 @@ pub(super) mod show;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use clap::{Args, ValueEnum};
@@ -15,6 +15,7 @@ use crate::host::cores;
 use crate::limits::{SEARCH_BLOCKS_MAX, SEARCH_WAITING_BYTES_MAX};
 use crate::search::count::By;
 use crate::search::{self, Order, Request, Stats, query, when};
+use crate::store::catalog;
 use crate::store::disk::Disk;
 use crate::store::name::Stream;
 use crate::store::segment::TimeRange;
@@ -53,9 +54,9 @@ pub struct SearchArgs {
     /// How lines are shown [default: table on a terminal, else raw]
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
-    /// What to search: logs, or what was rejected
-    #[arg(long, value_name = "STREAM", default_value = "logs")]
-    stream: Words,
+    /// What to search: logs, what was collected from files, or what was rejected [default: logs, or what was collected where there are none]
+    #[arg(long, value_name = "STREAM")]
+    stream: Option<Words>,
 }
 
 const AFTER_HELP: &str = "\
@@ -76,6 +77,7 @@ fn by(text: &str) -> Result<(String, By), String> {
 pub(super) enum Words {
     Logs,
     Rejected,
+    Collected,
 }
 
 impl Words {
@@ -83,6 +85,7 @@ impl Words {
         match self {
             Self::Logs => Stream::Logs,
             Self::Rejected => Stream::Rejected,
+            Self::Collected => Stream::Collected,
         }
     }
 }
@@ -95,7 +98,7 @@ pub fn search(args: &SearchArgs) -> Result<Outcome, Failure> {
     let request = Request {
         disk: Disk::new(),
         dir: &args.data_dir,
-        stream: args.stream.stream(),
+        stream: args.stream.map_or_else(|| accepted(&args.data_dir), Words::stream),
         expr: &expr,
         range: range(args)?,
         threads: cores::available().len(),
@@ -123,6 +126,13 @@ pub fn search(args: &SearchArgs) -> Result<Outcome, Failure> {
         (0, true) => Ok(Outcome::NothingFound),
         _ => Ok(Outcome::Clean),
     }
+}
+
+/// The stream of accepted records in `dir`.
+fn accepted(dir: &Path) -> Stream {
+    let files = catalog::files(&Disk::new(), dir).unwrap_or_default();
+    let has = |wanted: Stream| files.iter().any(|file| file.name.stream() == Some(wanted));
+    if has(Stream::Collected) && !has(Stream::Logs) { Stream::Collected } else { Stream::Logs }
 }
 
 /// Shows lines. Returns how many.

@@ -35,9 +35,9 @@ pub struct TailArgs {
     /// How lines are shown [default: table on a terminal, else raw]
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
-    /// What to follow: logs, or what is rejected
-    #[arg(long, value_name = "STREAM", default_value = "logs")]
-    stream: Words,
+    /// What to follow: logs, what is collected from files, or what is rejected [default: what the daemon accepts]
+    #[arg(long, value_name = "STREAM")]
+    stream: Option<Words>,
 }
 
 const AFTER_HELP: &str = "\
@@ -69,13 +69,12 @@ pub fn tail(args: &TailArgs) -> Result<Outcome, Failure> {
     let format = args.format.unwrap_or(if is_terminal { Format::Table } else { Format::Raw });
     let mut show = Show::new(format, is_terminal);
     show.begin().and_then(|()| show.end()).map_err(|error| Failure::Search(format!("stdout: {error}")))?;
-    let path = format!(
-        "/api/tail?{}",
-        form_urlencoded::Serializer::new(String::new())
-            .append_pair("query", &text)
-            .append_pair("stream", args.stream.stream().name())
-            .finish()
-    );
+    let mut params = form_urlencoded::Serializer::new(String::new());
+    params.append_pair("query", &text);
+    if let Some(stream) = args.stream {
+        params.append_pair("stream", stream.stream().name());
+    }
+    let path = format!("/api/tail?{}", params.finish());
     let mut was_connected = false;
     let mut is_lost = false;
     loop {

@@ -9,10 +9,13 @@ use jiff::tz::TimeZone;
 use crate::record::Protocol;
 use crate::record::csv::Columns;
 use crate::record::detect::Format;
+use crate::record::multiline::Continuations;
 use crate::store::filter::Index;
 use crate::store::level::LevelChoice;
 use crate::store::name::Codec;
 use crate::store::policy::Ack;
+use crate::watch::patterns::Archives;
+use crate::watch::tracker::From;
 
 /// Bytes: `5MB` is 5,000,000, `5MiB` is 5,242,880.
 pub(super) fn size(text: &str, min: u64, max: u64) -> Result<u64, String> {
@@ -144,6 +147,34 @@ pub(super) fn cores(text: &str, available: &[usize]) -> Result<Vec<usize>, Strin
         .map(core)
         .collect::<Option<_>>()
         .ok_or_else(|| format!("expected numbers of cores this process may use ({available:?}), or off"))
+}
+
+/// Where files begin that are there at the first start.
+pub(super) fn from(text: &str) -> Result<From, String> {
+    match text {
+        "beginning" => Ok(From::Beginning),
+        "end" => Ok(From::End),
+        _ => Err("expected beginning or end".to_owned()),
+    }
+}
+
+/// Which lines of files that are read as `format` belong to the record before them.
+pub(super) fn multiline(text: &str, format: Format) -> Result<Option<Continuations>, String> {
+    let usual = Continuations::new(format);
+    match text {
+        "on" => Ok(Some(usual)),
+        "off" => Ok(None),
+        pattern => usual.with_pattern(pattern).map(Some).map_err(String::from),
+    }
+}
+
+/// Whether `.gz` files are read.
+pub(super) fn read_gzip(text: &str) -> Result<Archives, String> {
+    match text {
+        "on" => Ok(Archives::Gzip),
+        "off" => Ok(Archives::Skipped),
+        _ => Err("expected on or off".to_owned()),
+    }
 }
 
 pub(super) fn index(text: &str) -> Result<Index, String> {

@@ -59,6 +59,15 @@ pub struct Settings {
     /// The file's.
     #[arg(skip)]
     output: Vec<OutputSettings>,
+    #[command(flatten)]
+    files: FileSettings,
+    /// The flags' files to follow.
+    #[command(flatten)]
+    #[serde(skip)]
+    watches: WatchFlags,
+    /// The file's.
+    #[arg(skip)]
+    watch: Vec<WatchSettings>,
     /// Own shapes of text lines; in a file only.
     #[arg(skip)]
     pattern: Vec<PatternSettings>,
@@ -72,6 +81,36 @@ pub struct PatternSettings {
     pub name: String,
     /// Its groups are the members of a record.
     pub regex: String,
+}
+
+/// Files to follow.
+#[derive(Debug, Default, Clone, Args)]
+struct WatchFlags {
+    /// Follow this file, the files in this folder, or what this glob matches: 'logs/*.log'. Repeatable
+    #[arg(long, value_name = "PATH|GLOB")]
+    watch: Option<Vec<Word>>,
+}
+
+/// One `[[watch]]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WatchSettings {
+    path: String,
+}
+
+/// How files are followed.
+#[derive(Debug, Default, Clone, Args, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileSettings {
+    /// Where files begin that are there at the first start: beginning or end. Later ones are read from their beginning [default: beginning]
+    #[arg(long, value_name = "beginning|end")]
+    from: Option<Word>,
+    /// Read files that end with .gz once: on or off [default: off]
+    #[arg(long, value_name = "on|off")]
+    read_gzip: Option<Word>,
+    /// Join stack traces and indented lines to the record before them: on, off, or a regex that names more such lines [default: on]
+    #[arg(long, value_name = "on|off|REGEX")]
+    multiline: Option<Word>,
 }
 
 /// Outputs beside the segments.
@@ -106,7 +145,7 @@ struct ServerSettings {
     /// How lines are read: auto, json, text, csv or syslog [default: auto]
     #[arg(long, value_name = "FORMAT")]
     format: Option<Word>,
-    /// The zone of syslog times that have none: an IANA name, UTC, or local [default: local]
+    /// The zone of times in syslog and text lines that have none: an IANA name, UTC, or local [default: local]
     #[arg(long, value_name = "ZONE")]
     timezone: Option<Word>,
     /// The columns of --format csv, or header: each connection's first line names them [default: header]
@@ -215,12 +254,16 @@ impl Settings {
 
     /// The values of `section.key`, if it was set.
     pub fn get(&self, key: &str) -> Option<Vec<String>> {
-        let Self { server, store, rules, outputs, output, .. } = self;
+        let Self { server, store, rules, outputs, output, files, watches, watch, .. } = self;
         let typed = |output: &OutputSettings| format!("{}:{}", output.r#type, output.path);
         let list = |words: &Option<Vec<Word>>| words.as_ref().map(|words| words.iter().map(|word| word.0.clone()).collect());
         let word = match key {
             "server.listen" => return list(&server.listen),
             "output.output" => return list(&outputs.output).or_else(|| (!output.is_empty()).then(|| output.iter().map(typed).collect())),
+            "watch.watch" => {
+                return list(&watches.watch)
+                    .or_else(|| (!watch.is_empty()).then(|| watch.iter().map(|watch| watch.path.clone()).collect()));
+            }
             "rules.filter" => return list(&rules.filter),
             "rules.exclude" => return list(&rules.exclude),
             "rules.tag" => return list(&rules.tag),
@@ -249,6 +292,9 @@ impl Settings {
             "store.retain_age" => &store.retain_age,
             "store.retain_unread" => &store.retain_unread,
             "store.min_free" => &store.min_free,
+            "files.from" => &files.from,
+            "files.read_gzip" => &files.read_gzip,
+            "files.multiline" => &files.multiline,
             _ => unreachable!("{key} is no setting"),
         };
         word.as_ref().map(|word| vec![word.0.clone()])

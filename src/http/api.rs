@@ -36,6 +36,7 @@ pub fn stats(telemetry: &Telemetry, sources_max: usize) -> Value {
         "shards": telemetry.shards.iter().map(|shard| one_shard(shard)).collect::<Vec<_>>(),
         "store": store(telemetry),
         "outputs": telemetry.outputs().iter().map(|output| one_output(output)).collect::<Vec<_>>(),
+        "files": files(telemetry, &counters),
         "tails": {
             "listening": telemetry.tails.listening(),
             "refused": telemetry.tails.refused(),
@@ -93,6 +94,12 @@ fn latency(latencies: &Latencies) -> Value {
         "p99.9": latencies.quantile_ms(0.999),
         "max": latencies.max_ms(),
     })
+}
+
+fn files(telemetry: &Telemetry, counters: &[&ShardCounters]) -> Map<String, Value> {
+    let mut files = named(telemetry.files.named());
+    files.insert("records_split".to_owned(), json!(counters.iter().map(|shard| shard.records_split.get()).sum::<u64>()));
+    files
 }
 
 fn connections(counters: &[&ShardCounters]) -> Value {

@@ -67,15 +67,20 @@ enum Order {
 #[serde(rename_all = "lowercase")]
 pub(super) enum Lines {
     #[default]
+    Accepted,
     Logs,
     Rejected,
+    Collected,
 }
 
 impl Lines {
-    pub(super) fn stream(self) -> Stream {
+    /// Where accepted records of the process are the stream `accepted`.
+    pub(super) fn stream(self, accepted: Stream) -> Stream {
         match self {
+            Self::Accepted => accepted,
             Self::Logs => Stream::Logs,
             Self::Rejected => Stream::Rejected,
+            Self::Collected => Stream::Collected,
         }
     }
 }
@@ -172,7 +177,7 @@ impl IntoResponse for Refusal {
 
 impl Params {
     /// What is to be done, `now_us` being now.
-    fn job(&self, now_us: i64) -> Result<Job, Refusal> {
+    fn job(&self, now_us: i64, accepted: Stream) -> Result<Job, Refusal> {
         let bad = |message: String| Refusal::Bad { message, column: None };
         let expr = query::parse(&self.query)?;
         let time = |name: &str, text: &Option<String>, default| match text {
@@ -199,7 +204,7 @@ impl Params {
                 What::Lines { order, limit, format: self.format }
             }
         };
-        Ok(Job { expr, range, stream: self.stream.stream(), what })
+        Ok(Job { expr, range, stream: self.stream.stream(accepted), what })
     }
 }
 
@@ -214,7 +219,7 @@ fn span_by_level((value, levels): &(String, [u64; Level::COUNT])) -> serde_json:
 /// Answers.
 pub(super) async fn search(State(searches): State<Searches>, params: Result<Query<Params>, QueryRejection>) -> Result<Response, Refusal> {
     let Query(params) = params?;
-    let job = params.job(when::now_us())?;
+    let job = params.job(when::now_us(), searches.telemetry.accepted())?;
     search::Matcher::new(&job.expr).map_err(|message| Refusal::Bad { message, column: None })?;
     let dir = searches.telemetry.data_dir().ok_or_else(Refusal::recovering)?;
     let totals = &searches.telemetry.searches;
@@ -256,7 +261,7 @@ mod tests {
 
     #[test]
     fn what_is_no_request_is_said_to_be_none() {
-        let job = |params: Params| params.job(0).map(|_| ()).unwrap_err();
+        let job = |params: Params| params.job(0, Stream::Logs).map(|_| ()).unwrap_err();
         let query = job(Params { query: "done (level:loud".to_owned(), ..Params::default() });
         assert!(matches!(&query, Refusal::Bad { column: Some(13), message } if message.starts_with("no level")), "{query:?}");
         for params in [
@@ -268,7 +273,7 @@ mod tests {
             Params { by: Some("-1h".to_owned()), ..Params::default() },
             Params { by: Some("service".to_owned()), split: Some(Split::Level), ..Params::default() },
         ] {
-            assert!(matches!(params.job(0), Err(Refusal::Bad { column: None, .. })), "{params:?}");
+            assert!(matches!(params.job(0, Stream::Logs), Err(Refusal::Bad { column: None, .. })), "{params:?}");
         }
     }
 }

@@ -89,7 +89,9 @@ pub(super) async fn download(State(segments): State<Segments>, UrlPath(name): Ur
         FileName::Open(..) | FileName::Sealed(_) => "application/x-ndjson",
         FileName::Archive(_, Codec::Gzip) => "application/gzip",
         FileName::Archive(_, Codec::Zstd) => "application/zstd",
-        FileName::Meta(_) | FileName::Format | FileName::Lock | FileName::Temporary(_) => return Err(Refusal::NotFound),
+        FileName::Meta(_) | FileName::Format | FileName::Lock | FileName::Checkpoints | FileName::Temporary(_) => {
+            return Err(Refusal::NotFound);
+        }
     };
     let dir = segments.telemetry.data_dir().ok_or(Refusal::NotReady)?.to_owned();
     let place = segments.downloads.clone().try_acquire_owned().map_err(|_| Refusal::TooMany)?;

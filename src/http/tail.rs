@@ -58,7 +58,7 @@ pub(super) async fn tail(State(tails): State<Tails>, params: Result<Query<Params
         return Err(Refusal::NotNow(format!("{HTTP_TAILS_MAX} listen already, which is the most")));
     };
     let (sender, pieces) = mpsc::channel(HTTP_TAIL_PIECES_MAX);
-    let setup = Setup { store, stream: params.stream.stream(), matcher, sender, totals: totals.clone() };
+    let setup = Setup { store, stream: params.stream.stream(tails.telemetry.accepted()), matcher, sender, totals: totals.clone() };
     feed::start(setup, place).map_err(Refusal::no_thread)?;
     let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
     Ok((headers, Body::from_stream(events(pieces))).into_response())

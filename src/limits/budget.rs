@@ -9,6 +9,7 @@ use super::{
     REGEX_CACHE_BYTES, REGEX_PROGRAM_BYTES_MAX, RELP_ANSWER_BYTES, RELP_ANSWER_RUNS_MAX, RELP_MEMORIES_MAX, RELP_RESEND_LINES_MAX,
     RULE_SHOWN_BYTES_MAX, RULES_MAX, SEARCH_BLOCK_BYTES, SEARCH_GROUP_NAME_BYTES_MAX, SEARCH_GROUPS_MAX, SEARCH_LINE_BYTES,
     SERVICE_NAME_BYTES_MAX, SERVICES_MAX, SHARDS_MAX, SOURCE_NAME_BYTES_MAX, SOURCES_COUNTED_MAX, SOURCES_SHOWN_MAX, TEXT_SHAPE_BYTES_MAX,
+    WATCH_FILES_MAX, WATCH_FORMER_MAX, WATCH_READS_MAX,
 };
 
 /// Program, allocator, thread stacks and everything small.
@@ -57,6 +58,9 @@ const SEGMENT_BYTES: usize = 16 * KIB;
 /// Streams per shard: `logs` and `rejected`.
 const STREAMS: usize = 2;
 
+/// What is known of one followed file: its paths, identity and offsets, in the tables of the thread that watches, and in its checkpoints.
+const FILE_BYTES: usize = 4 * KIB;
+
 /// An output's thread, decoder, buffers, and what SQLite keeps of its pages.
 const OUTPUT_BASE_BYTES: usize = 8 * MIB;
 
@@ -82,6 +86,8 @@ pub struct BudgetInputs {
     pub raw_segments: usize,
     /// Sets of regexes that lines are matched with.
     pub regex_sets: usize,
+    /// Whether files are followed.
+    pub follows_files: bool,
     /// Outputs beside the segments.
     pub outputs: usize,
     /// Live tails over HTTP at once.
@@ -111,6 +117,7 @@ impl MemoryBudget {
             compress_threads,
             raw_segments,
             regex_sets,
+            follows_files,
             outputs,
             tails,
             searches,
@@ -158,6 +165,9 @@ impl MemoryBudget {
             + QUERY_AUTOMATA_BYTES
             + GROWTH * HTTP_TAIL_EVENTS_BYTES_MAX
             + (HTTP_TAIL_PIECES_MAX + 2) * HTTP_TAIL_PIECE_BYTES;
+        // What is known of each file, with its entries in tables; and of each that is read a piece of an archive with its decoder, and two records of several lines.
+        let files_bytes = (WATCH_FILES_MAX + WATCH_FORMER_MAX) * FILE_BYTES
+            + WATCH_READS_MAX * (CONNECTION_BYTES + RECEIVE_BYTES + DECODER_BYTES / 8 + 2 * GROWTH * line_bytes_max);
         let parts = [
             ("base", BASE_BYTES),
             ("connections", connections_max * (CONNECTION_BYTES + PARTIAL_SMALL_BYTES)),
@@ -175,6 +185,7 @@ impl MemoryBudget {
             ("compress threads", compress_threads * compress_bytes),
             ("outputs", outputs * output_bytes),
             ("raw segments", raw_segments * SEGMENT_BYTES),
+            ("followed files", if follows_files { files_bytes } else { 0 }),
             ("token filters", filters_bytes),
             ("searches over HTTP", searches * search_bytes + long_line_bytes),
             ("live tails over HTTP", tails * tail_bytes),
@@ -214,6 +225,7 @@ mod tests {
             compress_threads: 2,
             raw_segments: 24,
             regex_sets: 0,
+            follows_files: false,
             outputs: 0,
             tails: crate::limits::HTTP_TAILS_MAX,
             searches: crate::limits::HTTP_SEARCHES_MAX,

@@ -197,6 +197,8 @@ pub struct ShardCounters {
     pub relp_settling: Counter,
     /// Octet counts of syslog connections (RFC 6587) that were wrong.
     pub octet_counts_wrong: Counter,
+    /// Records of files that began because the one before, to which their lines belong, was as long as a record may be.
+    pub records_split: Counter,
     /// Accepts that failed.
     pub accepts_failed: Counter,
     /// Batches written.

@@ -40,6 +40,7 @@ pub fn render(telemetry: &Telemetry) -> String {
     outputs(&mut page, telemetry);
     searches(&mut page, telemetry);
     tails(&mut page, telemetry);
+    files(&mut page, telemetry);
     page.text
 }
 
@@ -112,6 +113,25 @@ fn intake(page: &mut Page, telemetry: &Telemetry) {
     per_shard(page, telemetry, "logboom_batches_total", "counter", "Batches written.", |shard| shard.batches.get());
     per_shard(page, telemetry, "logboom_segments_sealed_total", "counter", "Segments sealed.", |shard| shard.segments_sealed.get());
     per_shard(page, telemetry, "logboom_syncs_total", "counter", "Open segments synced.", |shard| shard.syncs.get());
+}
+
+fn files(page: &mut Page, telemetry: &Telemetry) {
+    let files = &telemetry.files;
+    for (name, kind, help, counter) in [
+        ("logboom_files", "gauge", "Files that are followed.", &files.files),
+        ("logboom_files_open", "gauge", "Descriptors of followed files.", &files.open),
+        ("logboom_files_lag_bytes", "gauge", "Bytes of followed files that are not read yet.", &files.lag_bytes),
+        ("logboom_files_rotated_total", "counter", "Followed files whose names were taken by others.", &files.rotated),
+        ("logboom_files_truncated_total", "counter", "Followed files that were emptied, or written anew.", &files.truncated),
+        ("logboom_files_errors_total", "counter", "Files that could not be opened, read or listed.", &files.errors),
+        ("logboom_files_lost_bytes_total", "counter", "Bytes of files that were deleted before they were read.", &files.lost_bytes),
+        ("logboom_files_refused_total", "counter", "Files beyond the most that are followed.", &files.refused),
+    ] {
+        page.family(name, kind, help);
+        page.sample(name, &[], counter.get());
+    }
+    let help = "Records that began because the one before, to which their lines belong, was as long as a record may be.";
+    per_shard(page, telemetry, "logboom_files_records_split_total", "counter", help, |shard| shard.records_split.get());
 }
 
 fn pauses(page: &mut Page, telemetry: &Telemetry) {

@@ -69,6 +69,11 @@ impl FromStr for Target {
 }
 
 impl Target {
+    /// The collector's output of `kind` beside its store in `dir`: `collected.csv`, `collected.sqlite`.
+    pub fn collected(kind: Kind, dir: &Path) -> Target {
+        Target { kind, path: dir.join(format!("collected.{}", kind.name())) }
+    }
+
     /// The files that are its own, by paths that tell whether two are the same. Of sealed ones the first stands for all.
     fn files(&self) -> impl Iterator<Item = PathBuf> {
         let path = comparable(&self.path);

@@ -42,6 +42,11 @@ impl<'a> Chunk<'a> {
         Self { bytes, at: 0, end: len }
     }
 
+    /// Bytes that have been used up.
+    pub fn used_len(&self) -> usize {
+        self.at
+    }
+
     /// What has not been used up.
     pub(super) fn rest(&self) -> &[u8] {
         &self.bytes[self.at..self.end]
@@ -59,6 +64,15 @@ impl<'a> Chunk<'a> {
     pub(super) fn frame(&mut self, start: usize, len: usize, kind: FrameKind) -> Frame<'_> {
         Frame { padded: &mut self.bytes[start..], len, kind, may_hold_newlines: false }
     }
+}
+
+/// Where a line ends, in a stream whose bytes come in chunks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LineEnd {
+    /// Bytes of the chunk that were used up.
+    pub used: usize,
+    /// Bytes up to there, of this chunk or the ones before, that belong to lines to come.
+    pub kept: usize,
 }
 
 /// Whether a frame is all of its line.
@@ -82,7 +96,14 @@ pub struct Frame<'a> {
     pub may_hold_newlines: bool,
 }
 
-impl Frame<'_> {
+impl<'a> Frame<'a> {
+    /// The line that is all of `line`, to which padding is added.
+    pub fn new(line: &'a mut Vec<u8>, kind: FrameKind, may_hold_newlines: bool) -> Self {
+        let len = line.len();
+        line.resize(len + PADDING, 0);
+        Self { padded: line, len, kind, may_hold_newlines }
+    }
+
     /// The line without its terminator.
     pub fn line(&self) -> &[u8] {
         &self.padded[..self.len]
@@ -130,6 +151,8 @@ pub struct Framer {
     is_skipping: bool,
     /// The stream may yet turn out to have counts.
     may_be_counted: bool,
+    /// Empty lines are lines.
+    keeps_empty: bool,
     octets: Octets,
     quotes: Quotes,
 }
@@ -147,6 +170,7 @@ impl Framer {
             recut_at: None,
             is_skipping: false,
             may_be_counted: false,
+            keeps_empty: false,
             octets: Octets::default(),
             quotes: Quotes::default(),
         }
@@ -158,14 +182,51 @@ impl Framer {
         Self { framing, may_be_counted: matches!(format, Format::Auto | Format::Syslog), ..Self::new(line_max) }
     }
 
+    /// For a file, whose lines end with LF whatever else they hold.
+    pub fn for_file(format: Format, line_max: usize) -> Self {
+        let framing = if format == Format::Csv { Framing::Csv } else { Framing::Lf };
+        Self { framing, ..Self::new(line_max) }
+    }
+
+    /// The same framer, for which empty lines are lines: within a record of several they mean something.
+    pub fn keeping_empty_lines(self) -> Self {
+        Self { keeps_empty: true, ..self }
+    }
+
+    /// Passes over what follows up to the next line.
+    pub fn skip_line(&mut self) {
+        self.is_skipping = true;
+    }
+
+    /// Whether the rest of a line is being passed over.
+    pub fn is_skipping(&self) -> bool {
+        self.is_skipping
+    }
+
+    /// Bytes that were taken from chunks, and that are neither of a line that was handed out nor passed over.
+    pub fn kept_len(&self) -> usize {
+        self.partial.len() - self.recut_at.unwrap_or(0).min(self.partial.len())
+    }
+
     /// The next line, or none when the chunk is used up; what is unfinished is kept.
     pub fn next<'a>(&'a mut self, chunk: &'a mut Chunk<'_>) -> Option<Frame<'a>> {
         let (place, kind) = self.advance(chunk)?;
+        Some(self.frame(place, kind, chunk))
+    }
+
+    /// The same, and where the line ends.
+    pub fn next_with_end<'a>(&'a mut self, chunk: &'a mut Chunk<'_>) -> Option<(Frame<'a>, LineEnd)> {
+        let (place, kind) = self.advance(chunk)?;
+        let end = LineEnd { used: chunk.at, kept: self.kept_len() };
+        Some((self.frame(place, kind, chunk), end))
+    }
+
+    fn frame<'a>(&'a mut self, place: Place, kind: FrameKind, chunk: &'a mut Chunk<'_>) -> Frame<'a> {
         let frame = match place {
             Place::Chunk { start, len } => chunk.frame(start, len, kind),
             Place::Partial { start, len } => self.partial.frame(start, len, kind),
         };
-        Some(Frame { may_hold_newlines: !matches!(self.framing, Framing::Lf | Framing::Undecided), ..frame })
+        Frame { may_hold_newlines: !matches!(self.framing, Framing::Lf | Framing::Undecided), ..frame }
     }
 
     /// What is left at the end of the stream: a last line without terminator is a line. Call until it returns none.
@@ -259,7 +320,7 @@ impl Framer {
         }
         if self.partial.len() == 0 && is_terminated {
             let (len, kind) = self.fit(trimmed_len(fresh, self.framing));
-            return (len > 0).then_some((Place::Chunk { start, len }, kind));
+            return (len > 0 || self.keeps_empty).then_some((Place::Chunk { start, len }, kind));
         }
         let kept_max = self.line_max + TERMINATOR_BYTES;
         let room = kept_max - self.partial.len();
@@ -275,7 +336,7 @@ impl Framer {
         }
         self.partial.hand_out();
         let (len, kind) = self.fit(trimmed_len(self.partial.unfinished(), self.framing));
-        (len > 0).then_some((Place::Partial { start: 0, len }, kind))
+        (len > 0 || self.keeps_empty).then_some((Place::Partial { start: 0, len }, kind))
     }
 
     /// Whether a line that should end with a NUL, or whose quotes are open, is too long but holds an LF: then that was what ended it.
@@ -335,6 +396,24 @@ mod tests {
     use super::*;
     use crate::limits::PARTIAL_SMALL_BYTES;
     use proptest::prelude::*;
+
+    #[test]
+    fn empty_lines_are_kept_if_asked_for() {
+        for pieces in [&[&b"a\n\n\r\nb\n\n"[..]][..], &[b"a", b"\n", b"\n\r", b"\nb\n", b"\n"]] {
+            let mut framer = Framer::for_file(Format::Auto, 10).keeping_empty_lines();
+            let mut lines = Vec::new();
+            for piece in pieces {
+                let mut bytes = piece.to_vec();
+                bytes.resize(piece.len() + PADDING, b'#');
+                let mut chunk = Chunk::new(&mut bytes, piece.len());
+                while let Some(frame) = framer.next(&mut chunk) {
+                    lines.push(String::from_utf8(frame.line().to_vec()).unwrap());
+                }
+            }
+            assert_eq!(lines, ["a", "", "", "b", ""]);
+            assert!(framer.finish().is_none());
+        }
+    }
 
     /// Every frame of `pieces`, one after the other.
     fn frames(line_max: usize, pieces: &[&[u8]]) -> Vec<(Vec<u8>, FrameKind)> {

@@ -10,7 +10,7 @@ use memchr::memmem::Finder;
 
 use super::members::{self, Value};
 use super::words::is_word_byte;
-use crate::limits::{TEXT_MEMBERS_MAX, TEXT_SHAPE_BYTES_MAX};
+use crate::limits::TEXT_MEMBERS_MAX;
 
 /// The members that a layout may name: time, level, service and message, and the others.
 const PLACES_MAX: usize = TEXT_MEMBERS_MAX + 4;
@@ -22,7 +22,8 @@ pub fn may_have(stored: &[u8]) -> bool {
     KEY.find(stored).is_some()
 }
 
-/// The line that became the record `stored`; `None` where the record has no layout, or one that logboom would not write.
+/// The line that became the record `stored`, which is never shorter, since each byte of the line stands in it; `None` where the record has no layout, or one that
+/// logboom would not write.
 pub fn line(stored: &[u8]) -> Option<Vec<u8>> {
     if !may_have(stored) {
         return None;
@@ -42,12 +43,12 @@ pub fn line(stored: &[u8]) -> Option<Vec<u8>> {
         push(&mut line, &text(member(stored, &rest[..close])?)?)?;
         rest = &rest[close + 1..];
         places += 1;
-        if PLACES_MAX < places || TEXT_SHAPE_BYTES_MAX < line.len() {
+        if PLACES_MAX < places || stored.len() < line.len() {
             return None;
         }
     }
     push(&mut line, rest)?;
-    (line.len() <= TEXT_SHAPE_BYTES_MAX).then_some(line)
+    (line.len() <= stored.len()).then_some(line)
 }
 
 /// Appends a piece, unless the two would make one word.
@@ -89,6 +90,9 @@ mod tests {
         ] {
             assert_eq!(line(stored.as_bytes()).as_deref(), expected.map(str::as_bytes), "{stored}");
         }
+        let trace = format!("failed\\n\\tat {}", "x".repeat(100_000));
+        let stored = format!("{{\"level\":\"ERROR\",\"message\":\"{trace}\",\"layout\":\"{{level}}: {{message}}\"}}");
+        assert_eq!(line(stored.as_bytes()), Some(format!("ERROR: failed\n\tat {}", "x".repeat(100_000)).into_bytes()));
         let bomb = format!("{{\"a\":\"{}\",\"layout\":\"{}\"}}", "x".repeat(1_000), "{a}".repeat(1_000));
         assert_eq!(line(bomb.as_bytes()), None);
         assert_eq!(line(format!("{{\"a\":\"\",\"layout\":\"{}\"}}", "{a}".repeat(1_000)).as_bytes()), None);

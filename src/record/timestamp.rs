@@ -4,6 +4,7 @@
 //! Unix epochs in seconds, milliseconds, microseconds or nanoseconds, told apart by their magnitude; and what else [`forms`] lists.
 
 pub mod forms;
+pub mod zone;
 
 /// Microseconds since 1970-01-01T00:00:00 UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,19 +17,9 @@ const SECOND_US: i64 = 1_000_000;
 const DAY_S: i64 = 86_400;
 
 impl Timestamp {
-    /// Reads a time or an epoch from text; none where it is neither.
+    /// Reads a time or an epoch from text; none where it is neither. A time without a zone is of UTC.
     pub fn parse(text: &str) -> Option<Self> {
-        let bytes = text.as_bytes();
-        if let Some(time) = parse_utc(bytes) {
-            return Some(time);
-        }
-        if bytes.len() >= 5 && bytes[4] == b'-' {
-            return full_form(bytes).or_else(|| parse_general(text));
-        }
-        if let Some(time) = full_form(bytes) {
-            return Some(time);
-        }
-        text.parse::<i64>().ok().and_then(Self::from_epoch).or_else(|| text.parse::<f64>().ok().and_then(Self::from_epoch_seconds))
+        forms::whole(text).map(|found| found.time)
     }
 
     /// An integer epoch: seconds up to the year 5138, then milliseconds, microseconds, nanoseconds, a thousand times as many each.
@@ -168,19 +159,6 @@ pub(super) fn parse_fraction(fraction: &[u8]) -> Option<i64> {
     let kept = &digits[..digits.len().min(6)];
     number(&digits[kept.len()..])?;
     Some(i64::from(number(kept)? * 10u32.pow(6 - kept.len() as u32)))
-}
-
-/// All of `text` as one of the forms that programs write.
-fn full_form(text: &[u8]) -> Option<Timestamp> {
-    forms::full(text).filter(|found| found.len == text.len()).map(|found| found.time)
-}
-
-fn parse_general(text: &str) -> Option<Timestamp> {
-    let time = match text.parse::<jiff::Timestamp>() {
-        Ok(time) => time,
-        Err(_) => jiff::tz::TimeZone::UTC.to_timestamp(text.parse().ok()?).ok()?,
-    };
-    Some(Timestamp(time.as_microsecond()))
 }
 
 pub(super) fn number(digits: &[u8]) -> Option<u32> {

@@ -11,13 +11,13 @@ use crate::record::csv::{CsvReader, Header};
 use crate::record::detect::{Format, Reading, Shape, detect};
 use crate::record::framer::{Chunk, Frame, FrameKind, Framer, PADDING};
 use crate::record::json::{JsonScanner, put_on_one_line};
-use crate::record::rejected::write_rejected;
+use crate::record::rejected::{Origin, write_rejected};
 use crate::record::relp::Due;
 use crate::record::syslog::SyslogReader;
 use crate::record::tags::add_tags;
 use crate::record::text::TextReader;
 use crate::record::text::pattern::Patterns;
-use crate::record::{Fields, Level, RecordMeta, RejectReason};
+use crate::record::{Fields, Level, RecordMeta, RejectReason, Timestamp};
 use crate::rules::{Rules, Verdict};
 use crate::store::name::Stream;
 
@@ -33,12 +33,14 @@ pub enum Progress {
 }
 
 /// Where lines come from, and what is known of it from line to line.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Source {
-    /// Its address, as it appears in the rejected stream.
+    /// Its address or path, as it appears in the rejected stream.
     pub peer: String,
     /// The name under which its lines are counted.
     pub name: Box<str>,
+    /// Where in the file the next line begins, if it is one.
+    pub offset: Option<u64>,
     /// The columns of its CSV lines.
     csv_header: Header,
 }
@@ -48,7 +50,16 @@ impl Source {
     pub fn new(peer: String, reading: &Reading) -> Self {
         // A client's port is a new one for each connection.
         let name = peer.parse().map_or_else(|_| source_name(&peer), |address: SocketAddr| source_name(&address.ip().to_string()));
-        Self { peer, name, csv_header: Header::new(reading.csv_columns.as_ref()) }
+        Self { peer, name, offset: None, csv_header: Header::new(reading.csv_columns.as_ref()) }
+    }
+
+    /// The file `path`, of which nothing was read yet.
+    pub fn file(path: &str, reading: &Reading) -> Self {
+        Self { peer: path.to_owned(), name: source_name(path), offset: Some(0), csv_header: Header::new(reading.csv_columns.as_ref()) }
+    }
+
+    fn origin(&self) -> Origin<'_> {
+        Origin { name: &self.peer, offset: self.offset }
     }
 }
 
@@ -84,7 +95,7 @@ impl ShardCore {
             scanner: JsonScanner::default(),
             syslog: SyslogReader::new(reading.zone.clone()),
             csv: CsvReader::default(),
-            text: TextReader::default(),
+            text: TextReader::new(reading.zone.clone()),
             written: Vec::new(),
             logs,
             rejected,
@@ -98,7 +109,7 @@ impl ShardCore {
 
     /// The same core with `rules`, and with own `patterns` for text lines.
     pub fn with_rules(self, rules: Rules, patterns: Patterns) -> Self {
-        Self { rules, text: TextReader::new(patterns), ..self }
+        Self { rules, text: self.text.with_patterns(patterns), ..self }
     }
 
     /// Takes the lines of `chunk` until it is used up or a batch is full.
@@ -142,7 +153,7 @@ impl ShardCore {
     /// The lane of `stream`.
     pub fn lane(&self, stream: Stream) -> &Lane {
         match stream {
-            Stream::Logs => &self.logs,
+            Stream::Logs | Stream::Collected => &self.logs,
             Stream::Rejected => &self.rejected,
         }
     }
@@ -150,9 +161,15 @@ impl ShardCore {
     /// The lane of `stream`.
     pub fn lane_mut(&mut self, stream: Stream) -> &mut Lane {
         match stream {
-            Stream::Logs => &mut self.logs,
+            Stream::Logs | Stream::Collected => &mut self.logs,
             Stream::Rejected => &mut self.rejected,
         }
+    }
+
+    /// Learns the columns of CSV lines from a header that was read before.
+    pub fn learn_header(&mut self, line: &[u8], source: &mut Source) {
+        self.written.clear();
+        let _ = self.csv.write_record(&mut self.written, line, &mut source.csv_header, Timestamp(0)); // one that is none was rejected then
     }
 
     /// Whether no line may be taken before a writer has taken a batch.
@@ -164,11 +181,11 @@ impl ShardCore {
     /// There must be room: see [`is_full`](Self::is_full).
     pub fn line(&mut self, frame: Frame<'_>, arrival: Arrival, source: &mut Source) -> Option<Due> {
         let stream = match frame.kind {
-            FrameKind::TooLong => self.reject(frame.line(), RejectReason::LineTooLong, arrival, &source.peer),
+            FrameKind::TooLong => self.reject(frame.line(), RejectReason::LineTooLong, arrival, source.origin()),
             FrameKind::Whole => match detect(self.format, frame.line()) {
-                Shape::Json => self.json(frame, arrival, &source.peer),
-                Shape::Text => self.text(frame.line(), arrival, &source.peer),
-                Shape::Syslog => self.syslog(frame.line(), arrival, &source.peer),
+                Shape::Json => self.json(frame, arrival, source.origin()),
+                Shape::Text => self.text(frame.line(), arrival, source.origin()),
+                Shape::Syslog => self.syslog(frame.line(), arrival, source.origin()),
                 Shape::Csv => self.csv(frame.line(), arrival, source),
             },
         };
@@ -181,7 +198,7 @@ impl ShardCore {
     }
 
     /// None if a rule leaves it out; so are the others.
-    fn json(&mut self, mut frame: Frame<'_>, arrival: Arrival, peer: &str) -> Option<Stream> {
+    fn json(&mut self, mut frame: Frame<'_>, arrival: Arrival, origin: Origin<'_>) -> Option<Stream> {
         let mark = self.logs.mark();
         let buffer = self.logs.buffer();
         buffer.extend_from_slice(frame.line());
@@ -200,14 +217,14 @@ impl ShardCore {
                 self.commit(mark, kept, arrival)
             }
             Err(reason) => {
-                reject(&mut self.rejected, original, reason, arrival, peer);
+                reject(&mut self.rejected, original, reason, arrival, origin);
                 self.logs.roll_back(mark);
                 Some(Stream::Rejected)
             }
         }
     }
 
-    fn text(&mut self, line: &[u8], arrival: Arrival, peer: &str) -> Option<Stream> {
+    fn text(&mut self, line: &[u8], arrival: Arrival, origin: Origin<'_>) -> Option<Stream> {
         let mark = self.logs.mark();
         let Self { services, rules, .. } = self;
         let written = self.text.write_record(self.logs.buffer(), line, arrival.wall, |meta, fields| {
@@ -218,11 +235,11 @@ impl ShardCore {
                 self.logs.buffer().push(b'\n');
                 self.commit(mark, kept, arrival)
             }
-            Err(reason) => self.reject(line, reason, arrival, peer),
+            Err(reason) => self.reject(line, reason, arrival, origin),
         }
     }
 
-    fn syslog(&mut self, line: &[u8], arrival: Arrival, peer: &str) -> Option<Stream> {
+    fn syslog(&mut self, line: &[u8], arrival: Arrival, origin: Origin<'_>) -> Option<Stream> {
         let Self { syslog, logs, services, rules, scanner, written, .. } = self;
         let mark = logs.mark();
         match syslog.write_record(logs.buffer(), line, arrival.wall) {
@@ -232,7 +249,7 @@ impl ShardCore {
                 logs.buffer().push(b'\n');
                 self.commit(mark, kept, arrival)
             }
-            Err(reason) => self.reject(line, reason, arrival, peer),
+            Err(reason) => self.reject(line, reason, arrival, origin),
         }
     }
 
@@ -247,7 +264,7 @@ impl ShardCore {
                 self.commit(mark, kept, arrival)
             }
             Ok(None) => Some(Stream::Logs),
-            Err(reason) => self.reject(line, reason, arrival, &source.peer),
+            Err(reason) => self.reject(line, reason, arrival, source.origin()),
         }
     }
 
@@ -267,8 +284,8 @@ impl ShardCore {
         Some(Stream::Logs)
     }
 
-    fn reject(&mut self, line: &[u8], reason: RejectReason, arrival: Arrival, peer: &str) -> Option<Stream> {
-        reject(&mut self.rejected, line, reason, arrival, peer);
+    fn reject(&mut self, line: &[u8], reason: RejectReason, arrival: Arrival, origin: Origin<'_>) -> Option<Stream> {
+        reject(&mut self.rejected, line, reason, arrival, origin);
         Some(Stream::Rejected)
     }
 }
@@ -313,9 +330,9 @@ fn facts(meta: &RecordMeta<'_>, arrival: Arrival) -> RecordFacts {
     RecordFacts { level: meta.level, time: meta.time.unwrap_or(arrival.wall), rejected: None }
 }
 
-fn reject(lane: &mut Lane, line: &[u8], reason: RejectReason, arrival: Arrival, peer: &str) {
+fn reject(lane: &mut Lane, line: &[u8], reason: RejectReason, arrival: Arrival, origin: Origin<'_>) {
     let mark = lane.mark();
-    write_rejected(lane.buffer(), line, reason, peer, arrival.wall);
+    write_rejected(lane.buffer(), line, reason, origin, arrival.wall);
     lane.buffer().push(b'\n');
     let facts = RecordFacts { level: Level::Unknown, time: arrival.wall, rejected: Some(reason) };
     lane.commit(mark, facts, arrival);

@@ -21,12 +21,13 @@ use crate::record::Protocol;
 use crate::store::error::StorageError;
 use crate::store::name::Stream;
 use crate::store::open::SegmentWriter;
+use crate::watch::task::ReadTask;
 
 /// How late a busy shard may notice wake-ups from other threads, timers and its own completions.
 const PREEMPT: Duration = Duration::from_millis(2);
 
-/// Helper threads per shard: one for each stream's writer, and one that syncs beside them.
-const HELPER_THREADS: usize = Stream::COUNT + 1;
+/// Helper threads per shard: one for each stream's writer, one that syncs beside them, and one for files that are not in the page cache.
+const HELPER_THREADS: usize = Stream::SLOTS + 2;
 
 /// How long a shard may take to run its first task. One that is only slow finds its work taken, and ends.
 const BEGIN_PATIENCE: Duration = Duration::from_secs(1);
@@ -41,7 +42,7 @@ pub struct ShardStart {
     /// Its own sockets, listening on the addresses that all shards share (SO_REUSEPORT).
     pub listeners: Vec<(Protocol, net::TcpListener)>,
     /// The writing ends of its streams, by stream.
-    pub files: [SegmentWriter; Stream::COUNT],
+    pub files: [SegmentWriter; Stream::SLOTS],
 }
 
 /// The running shards.
@@ -180,7 +181,7 @@ async fn run(
     listeners: Vec<(Protocol, TcpListener)>,
     inbox: Receiver<ShardMessage>,
     shards: Vec<Sender<ShardMessage>>,
-    files: [SegmentWriter; Stream::COUNT],
+    files: [SegmentWriter; Stream::SLOTS],
     failures: crossbeam_channel::Sender<StorageError>,
 ) {
     for (protocol, listener) in listeners {
@@ -188,13 +189,14 @@ async fn run(
     }
     drop(shards); // the inbox closes when the last listener of all shards has ended
     let ticking = glommio::spawn_local(tick::tick(shard.clone())).detach();
-    let writers = Stream::ALL.into_iter().zip(files);
+    let writers = Stream::BY_SLOT.into_iter().zip(files);
     let writers: Vec<_> = writers.map(|(stream, file)| spawn_storing(&failures, writer::write_all(shard.clone(), stream, file))).collect();
     let syncing = spawn_storing(&failures, sync::sync_all(shard.clone()));
 
     while let Ok(message) = inbox.recv().await {
         match message {
             ShardMessage::Serve(protocol, socket, slot) => shard.open_connection(protocol, socket, slot),
+            ShardMessage::Read(task) => shard.open_file(task),
             ShardMessage::Stop(intake_deadline) => shard.stop.request(intake_deadline),
         }
     }
@@ -206,6 +208,9 @@ async fn run(
     }
     shard.writers_ended.set(true);
     shard.sync_due.notify();
+    if let Some(files) = &shard.files {
+        files.tell_idle(&shard).await;
+    }
     syncing.await;
     ticking.cancel();
     tick::publish(&shard);
@@ -226,7 +231,23 @@ fn spawn_storing(
     glommio::spawn_local(reported).detach()
 }
 
+/// The way to hand files to shards.
+#[derive(Clone)]
+pub struct TaskSender(Vec<Sender<ShardMessage>>);
+
+impl TaskSender {
+    /// Has the shard read it. Returns whether it will: one that stops does not.
+    pub fn send(&self, shard: usize, task: ReadTask) -> bool {
+        self.0[shard].try_send(ShardMessage::Read(task)).is_ok()
+    }
+}
+
 impl Shards {
+    /// The way to hand files to shards, which do not end before it is dropped.
+    pub fn tasks(&self) -> TaskSender {
+        TaskSender(self.inboxes.clone())
+    }
+
     /// Asks every shard to stop: accept nothing new, take in what peers have sent until `intake_deadline` at the latest, write and sync it.
     pub fn stop(&mut self, intake_deadline: Instant) {
         for inbox in self.inboxes.drain(..) {

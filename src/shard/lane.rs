@@ -66,6 +66,11 @@ impl Lane {
         self.filling.is_closed()
     }
 
+    /// Whether the last record waits for the next segment: it is not in the batch.
+    pub fn is_holding(&self) -> bool {
+        self.held.is_some()
+    }
+
     /// Whether there is something to write.
     pub fn has_work(&self) -> bool {
         !self.filling.is_empty()

@@ -124,13 +124,13 @@ impl Unsynced {
 pub(super) async fn sync_all(shard: Rc<Shard>) -> Result<(), StorageError> {
     while !shard.writers_ended.get() {
         shard.sync_due.wait_until(|| shard.writers_ended.get() || is_due(&shard)).await;
-        for stream in Stream::ALL {
+        for stream in Stream::BY_SLOT {
             if shard.durability(stream).is_due(shard.clock.now_ns(), shard.config.sync_interval) {
                 sync(&shard, stream).await?;
             }
         }
     }
-    for stream in Stream::ALL {
+    for stream in Stream::BY_SLOT {
         sync(&shard, stream).await?;
     }
     Ok(())
@@ -138,7 +138,7 @@ pub(super) async fn sync_all(shard: Rc<Shard>) -> Result<(), StorageError> {
 
 fn is_due(shard: &Shard) -> bool {
     let now_ns = shard.clock.now_ns();
-    Stream::ALL.iter().any(|stream| shard.durability(*stream).is_due(now_ns, shard.config.sync_interval))
+    Stream::BY_SLOT.iter().any(|stream| shard.durability(*stream).is_due(now_ns, shard.config.sync_interval))
 }
 
 async fn sync(shard: &Rc<Shard>, stream: Stream) -> Result<(), StorageError> {
@@ -146,7 +146,13 @@ async fn sync(shard: &Rc<Shard>, stream: Stream) -> Result<(), StorageError> {
     if targets.is_empty() {
         return Ok(());
     }
-    blocking(move || targets.iter().try_for_each(SyncTarget::sync)).await??;
+    // The checkpoints first: what is durable in the store, they know of.
+    let checkpoints = shard.files.as_ref().map(|files| files.shared.checkpoints.clone());
+    let sync = move || {
+        checkpoints.map_or(Ok(()), |checkpoints| checkpoints.sync())?;
+        targets.iter().try_for_each(SyncTarget::sync)
+    };
+    blocking(sync).await??;
     shard.durability(stream).on_durable(upto);
     shard.counters().syncs.add(1);
     shard.metrics.received_to_synced.record(latencies(&stamps, shard.clock.now_ns()));

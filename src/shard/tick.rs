@@ -25,6 +25,9 @@ pub(super) async fn tick(shard: Rc<Shard>) {
         }
         publish(&shard);
         end_aged_segments(&shard);
+        if let Some(files) = &shard.files {
+            files.tell_idle_aside(&shard);
+        }
         shard.sync_due.notify();
     }
 }
@@ -42,7 +45,7 @@ fn end_aged_segments(shard: &Shard) {
     let now_ns = shard.clock.now_ns();
     let mut core = shard.core.borrow_mut();
     let mut ended = false;
-    for stream in Stream::ALL {
+    for stream in Stream::BY_SLOT {
         ended |= core.lane_mut(stream).end_aged_segment(now_ns);
     }
     drop(core);

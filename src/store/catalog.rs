@@ -72,7 +72,7 @@ impl DiskUse {
             FileName::Archive(..) => &mut self.archived_bytes,
             FileName::Meta(_) => &mut self.meta_bytes,
             FileName::Temporary(_) => &mut self.temporary_bytes,
-            FileName::Format | FileName::Lock => return,
+            FileName::Format | FileName::Lock | FileName::Checkpoints => return,
         };
         *bytes += file.len;
     }

@@ -80,13 +80,19 @@ fn consistent(number: &AtomicU64, value: &AtomicU64) -> (u64, u64) {
 /// The marks of every shard of the process.
 #[derive(Debug)]
 pub struct Marks {
-    by_shard: Vec<[Arc<OpenMark>; Stream::COUNT]>,
+    accepted: Stream,
+    by_shard: Vec<[Arc<OpenMark>; Stream::SLOTS]>,
 }
 
 impl Marks {
-    /// By shard, then by stream.
-    pub fn new(by_shard: Vec<[Arc<OpenMark>; Stream::COUNT]>) -> Arc<Marks> {
-        Arc::new(Marks { by_shard })
+    /// Of a process that writes the stream `accepted`, beside the rejected one; by shard, then by slot.
+    pub fn new(accepted: Stream, by_shard: Vec<[Arc<OpenMark>; Stream::SLOTS]>) -> Arc<Marks> {
+        Arc::new(Marks { accepted, by_shard })
+    }
+
+    /// The stream of accepted records.
+    pub fn accepted(&self) -> Stream {
+        self.accepted
     }
 
     /// How many shards the process has.
@@ -94,9 +100,10 @@ impl Marks {
         self.by_shard.len()
     }
 
-    /// The mark of one stream of one shard; none if the process has no such shard.
+    /// The mark of one stream of one shard; none if the process has no such shard, or does not write the stream.
     pub fn of(&self, stream: Stream, shard: usize) -> Option<&OpenMark> {
-        self.by_shard.get(shard).map(|streams| &*streams[stream as usize])
+        let is_written = stream == self.accepted || stream == Stream::Rejected;
+        self.by_shard.get(shard).filter(|_| is_written).map(|slots| &*slots[stream.slot()])
     }
 }
 

@@ -5,12 +5,13 @@
 //!
 //! | name | [`FileName`] |
 //! | --- | --- |
-//! | `logs.s00.jsonl`, with one shard `logs.jsonl` | `Open` |
+//! | `logs.s00.jsonl`, with one shard `logs.jsonl`; of a collector `collected.jsonl` | `Open` |
 //! | `logs_20261124_150000_s00_000042.jsonl`, with one shard `logs_20261124_150000_000042.jsonl` | `Sealed` |
 //! | the sealed name and `.gz` or `.zst` | `Archive` |
 //! | the sealed name with `.meta` instead of `.jsonl` | `Meta` |
 //! | `logboom.format` | `Format` |
 //! | `logboom.lock` | `Lock` |
+//! | `logboom.checkpoints` | `Checkpoints` |
 //! | any of these and `.tmp` | `Temporary` |
 
 use std::cmp::Ordering;
@@ -25,6 +26,7 @@ const META: &str = ".meta";
 const LINES: &str = ".jsonl";
 const FORMAT: &str = "logboom.format";
 const LOCK: &str = "logboom.lock";
+const CHECKPOINTS: &str = "logboom.checkpoints";
 /// Sequence numbers are padded to this many digits, so that names sort; they may grow longer.
 const SEQUENCE_DIGITS: usize = 6;
 /// A longer number was not counted by logboom: a million segments a second would take 30,000 years. So counting on never overflows.
@@ -37,20 +39,34 @@ pub enum Stream {
     Logs,
     /// What could not be accepted, with its reason.
     Rejected,
+    /// Accepted records of the file collector.
+    Collected,
 }
 
 impl Stream {
-    /// How many there are.
-    pub const COUNT: usize = 2;
+    /// Every stream.
+    pub const ALL: [Stream; 3] = [Stream::Logs, Stream::Rejected, Stream::Collected];
 
-    /// Every stream, in the order of their discriminants.
-    pub const ALL: [Stream; Stream::COUNT] = [Stream::Logs, Stream::Rejected];
+    /// How many a process writes: one for accepted records, one for what could not be accepted.
+    pub const SLOTS: usize = 2;
+
+    /// The streams of a process, by [`slot`](Self::slot). Where files are collected the first one is called [`Collected`](Self::Collected) on disk, and its slot is the same.
+    pub const BY_SLOT: [Stream; Stream::SLOTS] = [Stream::Logs, Stream::Rejected];
+
+    /// Its place among the streams that a process writes.
+    pub fn slot(self) -> usize {
+        match self {
+            Stream::Logs | Stream::Collected => 0,
+            Stream::Rejected => 1,
+        }
+    }
 
     /// The stream's name as files and metrics show it.
     pub fn name(self) -> &'static str {
         match self {
             Stream::Logs => "logs",
             Stream::Rejected => "rejected",
+            Stream::Collected => "collected",
         }
     }
 
@@ -209,11 +225,22 @@ pub enum FileName {
     Format,
     /// Locked by the process that uses the directory.
     Lock,
+    /// How far the files that are followed have been read.
+    Checkpoints,
     /// What an interrupted step leaves of the named file. Never of another temporary file.
     Temporary(Box<FileName>),
 }
 
 impl FileName {
+    /// Whose lines it holds.
+    pub fn stream(&self) -> Option<Stream> {
+        match self {
+            FileName::Open(stream, _) => Some(*stream),
+            FileName::Sealed(id) | FileName::Archive(id, _) => Some(id.stream),
+            _ => None,
+        }
+    }
+
     /// Reads a name; `None` for a foreign file.
     pub fn parse(name: &str) -> Option<FileName> {
         if let Some(of) = name.strip_suffix(TEMPORARY) {
@@ -227,6 +254,7 @@ impl FileName {
         match name {
             FORMAT => return Some(FileName::Format),
             LOCK => return Some(FileName::Lock),
+            CHECKPOINTS => return Some(FileName::Checkpoints),
             _ => {}
         }
         if let Some(base) = name.strip_suffix(META) {
@@ -274,6 +302,7 @@ impl fmt::Display for FileName {
             FileName::Meta(id) => write!(f, "{id}{META}"),
             FileName::Format => f.write_str(FORMAT),
             FileName::Lock => f.write_str(LOCK),
+            FileName::Checkpoints => f.write_str(CHECKPOINTS),
             FileName::Temporary(of) => write!(f, "{of}{TEMPORARY}"),
         }
     }
@@ -310,6 +339,7 @@ pub(crate) mod tests {
             any_segment_id().prop_map(FileName::Meta),
             Just(FileName::Format),
             Just(FileName::Lock),
+            Just(FileName::Checkpoints),
         ];
         prop_oneof![name.clone(), name.prop_map(FileName::temporary)]
     }
@@ -321,7 +351,7 @@ pub(crate) mod tests {
         }
 
         #[test]
-        fn every_accepted_text_is_the_name_printed(text in "(logs|rejected|x)[_.]?[0-9s_.+]{0,28}(\\.jsonl)?(\\.gz|\\.zst|\\.meta|\\.tmp){0,2}") {
+        fn every_accepted_text_is_the_name_printed(text in "(logs|rejected|collected|x)[_.]?[0-9s_.+]{0,28}(\\.jsonl)?(\\.gz|\\.zst|\\.meta|\\.tmp){0,2}") {
             if let Some(name) = FileName::parse(&text) {
                 prop_assert_eq!(name.to_string(), text);
             }
@@ -344,6 +374,8 @@ pub(crate) mod tests {
             (id.meta_name().temporary(), "logs_20261124_150000_s00_000042.meta.tmp"),
             (FileName::Format, "logboom.format"),
             (FileName::Lock, "logboom.lock"),
+            (FileName::Checkpoints, "logboom.checkpoints"),
+            (FileName::Open(Stream::Collected, ShardTag::of(0, 1)), "collected.jsonl"),
         ] {
             assert_eq!(name.to_string(), text);
             assert_eq!(FileName::parse(text), Some(name));

@@ -71,6 +71,30 @@ impl SegmentWriter {
         self.open.as_ref().map_or(0, |open| open.len)
     }
 
+    /// The number that the open segment will have.
+    pub fn seq(&self) -> u64 {
+        self.sequence.seq_next()
+    }
+
+    /// Cuts what a former process left to `len` bytes, whole lines, durably. Only before anything is appended.
+    pub fn cut_back(&mut self, len: u64) -> Result<(), StorageError> {
+        let Some(open) = self.open.as_mut().filter(|open| len < open.len) else { return Ok(()) };
+        if len == 0 {
+            (self.open, self.permit) = (None, None);
+            self.disk.remove(&self.open_path)?;
+            self.disk.sync_dir(&self.dir)?;
+        } else {
+            let file = Arc::get_mut(&mut open.file).expect("nobody else uses it yet");
+            file.truncate(len)?;
+            file.fdatasync()?;
+            file.seek_to(len)?;
+            open.len = len;
+        }
+        self.mark.set_durable(self.sequence.seq_next(), len);
+        self.mark.set_written(len);
+        Ok(())
+    }
+
     /// Where readers see how far it has come.
     pub fn mark(&self) -> Arc<OpenMark> {
         Arc::clone(&self.mark)

@@ -24,6 +24,7 @@ use super::open::SegmentWriter;
 use super::permits::{RawPermit, RawPermits};
 use super::segment::SealedSegment;
 
+mod cut_back;
 mod format;
 mod plan;
 mod tables;
@@ -44,6 +45,8 @@ pub struct RecoveryConfig<'a> {
     pub dir: &'a Path,
     /// How many shards there will be.
     pub shards: usize,
+    /// What the stream of accepted records will be called: [`Stream::Logs`] or [`Stream::Collected`].
+    pub accepted: Stream,
     /// Whether tables that are rebuilt get token filters.
     pub index: Index,
     /// Every raw segment found claims one, even beyond their number.
@@ -53,8 +56,8 @@ pub struct RecoveryConfig<'a> {
 /// A data directory that is ready for use.
 #[derive(Debug)]
 pub struct Recovered {
-    /// By shard, then by stream: the writing ends, positioned after the last whole line.
-    pub writers: Vec<[SegmentWriter; Stream::COUNT]>,
+    /// By shard, then by slot: the writing ends, positioned after the last whole line.
+    pub writers: Vec<[SegmentWriter; Stream::SLOTS]>,
     /// Sealed segments that are still raw, in order: for the pool.
     pub sealed: Vec<SealedSegment>,
     /// What was done.
@@ -91,7 +94,8 @@ pub fn recover(config: &RecoveryConfig<'_>) -> Result<Recovered, StorageError> {
     format::check(&config.disk, config.dir)?;
     let files = catalog::files(&config.disk, config.dir)?;
     let tables = tables::read_all(&config.disk, config.dir, &files);
-    let Plan { remove, weigh, resume, seal, submit, mut rebuild, ambiguous, sequences } = plan::plan(&files, &tables, config.shards);
+    let Plan { remove, weigh, resume, seal, submit, mut rebuild, ambiguous, sequences } =
+        plan::plan(&files, &tables, config.shards, config.accepted);
     let mut recovery = Recovery { config, sequences, sealed: Vec::new(), report: RecoveryReport::default() };
     recovery.remove_garbage(&remove)?;
     recovery.weigh_all(&weigh, &mut rebuild)?;
@@ -278,7 +282,7 @@ impl Recovery<'_> {
     }
 
     fn finish(mut self, mut resumed: HashMap<(Stream, ShardTag), Resumed>) -> Recovered {
-        let RecoveryConfig { disk, dir, shards, .. } = self.config;
+        let RecoveryConfig { disk, dir, shards, accepted, .. } = self.config;
         let mut writer = |stream, tag| {
             let mut writer = SegmentWriter::new(disk.clone(), dir, stream, tag, self.sequences.hand_over(stream, tag));
             if let Some(Resumed { file, len, permit }) = resumed.remove(&(stream, tag)) {
@@ -286,7 +290,8 @@ impl Recovery<'_> {
             }
             writer
         };
-        let writers = (0..*shards).map(|index| Stream::ALL.map(|stream| writer(stream, ShardTag::of(index, *shards)))).collect();
+        let writers =
+            (0..*shards).map(|index| [*accepted, Stream::Rejected].map(|stream| writer(stream, ShardTag::of(index, *shards)))).collect();
         self.sealed.sort_by_key(|segment| segment.id);
         self.report.to_archive = self.sealed.len() as u64;
         let RecoveryReport { resumed, to_archive, garbage_removed, raw_removed, metas_rebuilt, .. } = &self.report;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::error::StorageError;
 use super::name::{SegmentId, ShardTag, Stream};
 use super::permits::RawPermit;
 use crate::record::{Level, Timestamp};
@@ -65,8 +66,16 @@ impl BlockStats {
     }
 }
 
-/// Called once, when the archive of a segment is durable.
-pub struct OnDurable(pub Box<dyn FnOnce() + Send>);
+/// What must be durable before a segment's archive is: called first, perhaps more than once.
+pub type BeforeDurable = Arc<dyn Fn() -> Result<(), StorageError> + Send + Sync>;
+
+/// Who wants to know of a segment's archive.
+pub struct OnDurable {
+    /// Called before it has its name.
+    pub before: Option<BeforeDurable>,
+    /// Called once, when it is durable.
+    pub told: Box<dyn FnOnce() + Send>,
+}
 
 impl fmt::Debug for OnDurable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

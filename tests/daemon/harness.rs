@@ -80,7 +80,8 @@ impl<'a> Start<'a> {
     pub fn command(&self) -> Command {
         let mut command = Command::new(logboom());
         command.args(["serve", "--listen", "tcp://127.0.0.1:0", "--http", "127.0.0.1:0", "--data-dir"]).arg(self.dir).args(&self.args);
-        command.envs(self.env.iter().map(|(name, path)| (name, path)));
+        // Times without a zone are of this machine's otherwise.
+        command.env("TZ", "UTC").envs(self.env.iter().map(|(name, path)| (name, path)));
         command
     }
 
@@ -112,7 +113,7 @@ fn address(ready: &str, key: &str) -> Option<SocketAddr> {
     rest.split(' ').next()?.parse().ok()
 }
 
-fn collect(pipe: impl Read + Send + 'static) -> Arc<Mutex<Vec<String>>> {
+pub fn collect(pipe: impl Read + Send + 'static) -> Arc<Mutex<Vec<String>>> {
     let lines = Arc::new(Mutex::new(Vec::new()));
     let into = lines.clone();
     thread::spawn(move || {

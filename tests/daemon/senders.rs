@@ -1,4 +1,4 @@
-//! syslog from programs as they are: util-linux's logger, rsyslog's omfwd and omrelp, Python's SysLogHandler.
+//! syslog from programs as they are: util-linux's logger, rsyslog's omfwd and omrelp, syslog-ng's loggen, Python's SysLogHandler.
 
 use std::fs;
 use std::path::Path;
@@ -132,5 +132,46 @@ fn rsyslog_by_omfwd_in_both_framings_and_by_omrelp() {
             assert_eq!(text("facility").as_deref(), Some("local5"), "{record}");
             assert!(record["host"].is_string() && record["timestamp"] != Value::Null, "{record}");
         }
+    }
+}
+
+/// syslog-ng's generator, which `scripts/install-tools test` unpacks.
+fn loggen(daemon: &TestDaemon, args: &[&str]) {
+    let prefix = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/syslog-ng/usr");
+    let program = prefix.join("bin/loggen");
+    assert!(program.exists(), "{} is missing (scripts/install-tools test installs it)", program.display());
+    let mut command = Command::new(program);
+    command.env("LD_LIBRARY_PATH", prefix.join("lib/syslog-ng")).env("SYSLOGNG_PREFIX", &prefix);
+    command.args(["--inet", "--stream", "--rate", "1000000", "--size", "200", "--quiet"]).args(args);
+    let output = run(command.arg("127.0.0.1").arg(daemon.tcp.port().to_string()));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn syslog_ngs_loggen_in_both_formats_and_framings() {
+    const CONNECTIONS: usize = 2;
+    const MESSAGES: usize = 10_000;
+    let (connections, messages) = (CONNECTIONS.to_string(), MESSAGES.to_string());
+    let structured = "[origin@1 software=\"log\\\"gen\"]";
+    for args in [&[][..], &["--syslog-proto"], &["--syslog-proto", "--no-framing", "--sdata", structured]] {
+        let dir = temp_dir();
+        let daemon = TestDaemon::start(dir.path(), &["--shards", "2"]);
+        loggen(&daemon, &[&["--active-connections", &connections, "--number", &messages], args].concat());
+        daemon.wait_for("all arrive", |daemon| written(daemon) >= (CONNECTIONS * MESSAGES) as u64);
+        assert_eq!(daemon.stats()["connections"]["octet_counts_wrong"], 0);
+        daemon.stop();
+        let mut found = vec![vec![0; MESSAGES]; CONNECTIONS];
+        for record in records(dir.path(), "logs") {
+            let [level, facility, service, procid, host, message] =
+                ["level", "facility", "service", "procid", "host", "message"].map(|name| record[name].as_str().unwrap_or_default());
+            assert_eq!([level, facility, service, procid, host], ["INFO", "auth", "prg00000", "1234", "localhost"], "{args:?}: {record}");
+            assert_eq!(record["structured_data"].is_object(), args.contains(&structured), "{record}");
+            let number = |name: &str| message.split(", ").find_map(|part| part.strip_prefix(name)?.parse::<usize>().ok());
+            let (Some(sequence), Some(thread)) = (number("seq: "), number("thread: ")) else { panic!("{args:?}: {record}") };
+            let padding = message.rsplit(' ').next().expect("a last word");
+            assert!(!padding.is_empty() && "PADD".repeat(50).starts_with(padding), "{record}");
+            found[thread][sequence] += 1;
+        }
+        assert!(found.iter().flatten().all(|count| *count == 1), "{args:?}: each message of each connection is there once");
     }
 }

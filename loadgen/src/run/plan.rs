@@ -4,12 +4,13 @@ use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 
 use crate::cli::values::Target;
 use crate::cli::{Pattern, RunArgs};
 use crate::payload::Format;
 use crate::payload::slots::LINES_MAX;
+use crate::run::rotate::Rotation;
 use crate::schedule::{Gaps, Pace, Schedule, Shape};
 
 const BATCH_DEFAULT: u64 = 100;
@@ -23,6 +24,8 @@ const SENDS_PER_S_MAX: u64 = 2000;
 const WINDOW_DEFAULT: u64 = 128;
 const RECONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 const INTERVAL_DEFAULT: Duration = Duration::from_secs(1);
+const ROTATE_EVERY_DEFAULT: Duration = Duration::from_secs(1);
+const ROTATE_KEEP_DEFAULT: u32 = 10;
 
 /// A run.
 #[derive(Debug)]
@@ -53,6 +56,8 @@ pub struct Plan {
     pub window: u64,
     /// How long a client goes on reconnecting without an answer.
     pub reconnect_timeout: Duration,
+    /// How the file is rotated meanwhile.
+    pub rotation: Option<Rotation>,
     /// From send to send of a client in a closed loop; zero is flat out.
     interval: Duration,
     shape: Shape,
@@ -77,6 +82,7 @@ impl Plan {
         ensure!(acknowledges || args.reconnect_timeout.is_none(), "--reconnect-timeout needs a relp:// target: the others can't resend");
         ensure!(args.line_bytes.is_none() || args.format == Format::Json, "--line-bytes needs --format json");
         ensure!(!args.syslog || (args.format == Format::Text && !acknowledges), "--syslog needs --format text, and no relp:// target");
+        let rotation = rotation(&args)?;
         let batch = args.batch.unwrap_or(match args.rate {
             Some(rate) => rate.div_ceil(SENDS_PER_S_MAX).min(BATCH_FLAT_OUT),
             None if interval.is_zero() && args.clients <= CLIENTS_OF_LARGE_BATCHES => BATCH_FLAT_OUT,
@@ -101,6 +107,7 @@ impl Plan {
             rate: args.rate,
             window: args.window.unwrap_or(WINDOW_DEFAULT),
             reconnect_timeout: args.reconnect_timeout.unwrap_or(RECONNECT_TIMEOUT_DEFAULT),
+            rotation,
             interval,
             shape,
             gaps: if args.pattern == Pattern::Poisson { Gaps::Poisson } else { Gaps::Even },
@@ -159,6 +166,15 @@ impl std::fmt::Display for Plan {
     }
 }
 
+/// How the file of a run is rotated, if it is.
+fn rotation(args: &RunArgs) -> anyhow::Result<Option<Rotation>> {
+    let Some(how) = args.rotate else { return Ok(None) };
+    let Target::File(path) = &args.target else { bail!("--rotate needs a file: target") };
+    ensure!(args.format != Format::Csv, "--rotate goes with --format json or text: each of the files would need a CSV header");
+    let (every, keep) = (args.rotate_every.unwrap_or(ROTATE_EVERY_DEFAULT), args.rotate_keep.unwrap_or(ROTATE_KEEP_DEFAULT));
+    Ok(Some(Rotation { path: path.clone(), how, every, keep }))
+}
+
 /// A seed from the process's random hash keys, which come from the kernel. 32 bits: easy to type.
 fn random_seed() -> u64 {
     RandomState::new().hash_one("seed") & 0xffff_ffff
@@ -167,7 +183,7 @@ fn random_seed() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::ReportForm;
+    use crate::cli::{ReportForm, Rotate};
 
     fn args() -> RunArgs {
         RunArgs {
@@ -188,6 +204,9 @@ mod tests {
             seed: Some(1),
             report: ReportForm::Text,
             manifest: None,
+            rotate: None,
+            rotate_every: None,
+            rotate_keep: None,
             cores: None,
         }
     }
@@ -227,6 +246,8 @@ mod tests {
             RunArgs { burst, rate: Some(1), pattern: Pattern::Diurnal, ..args() },
             RunArgs { format: Format::Text, line_bytes: Some(100), ..args() },
             RunArgs { syslog: true, ..args() },
+            RunArgs { rotate: Some(Rotate::Rename), format: Format::Csv, ..args() },
+            RunArgs { rotate: Some(Rotate::Rename), target: Target::Tcp("h:1".to_owned()), ..args() },
             RunArgs { syslog: true, format: Format::Text, target: Target::Relp("h:1".to_owned()), ..args() },
         ] {
             assert!(Plan::new(wrong).is_err());

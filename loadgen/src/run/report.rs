@@ -43,6 +43,9 @@ pub struct Report {
     pub reconnects: u64,
     /// Lines that were sent again after that.
     pub resent: u64,
+    /// How often the file was rotated meanwhile, if it was to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotations: Option<u64>,
     /// Lines that were due before the end and were not sent.
     pub unsent: u64,
     /// Bytes that the kernel took.
@@ -146,6 +149,7 @@ impl Report {
             refused: sum(|outcome| outcome.part.refused_lines()),
             reconnects: sum(|outcome| outcome.part.reconnects),
             resent: sum(|outcome| outcome.part.resent_lines()),
+            rotations: None,
             unsent,
             bytes,
             line_bytes_mean,
@@ -183,6 +187,9 @@ impl fmt::Display for Report {
         if let Some(acknowledged) = self.acknowledged {
             writeln!(f, "acknowledged {acknowledged} (from due to its answer)")?;
             writeln!(f, "sessions   {} reconnects, {} lines sent again, {} refused", self.reconnects, self.resent, self.refused)?;
+        }
+        if let Some(rotations) = self.rotations {
+            writeln!(f, "rotations  {rotations}")?;
         }
         if let Some(lag) = self.lag {
             writeln!(f, "lag        {lag} (the generator's own lateness)")?;

@@ -3,7 +3,9 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
@@ -27,13 +29,35 @@ pub enum Connection {
     None,
     /// A socket, with a timeout on writes.
     Tcp(TcpStream),
-    /// A file, opened for appending; several clients have one each for the same file.
-    File {
-        /// The file.
-        file: File,
-        /// Whether this client writes the header line.
-        header: bool,
-    },
+    /// A file.
+    File(LogFile),
+}
+
+/// A file, opened for appending; several clients have one each for the same file.
+#[derive(Debug)]
+pub struct LogFile {
+    file: File,
+    path: PathBuf,
+    /// Whether this client writes the header line.
+    header: bool,
+    /// How often the file has been renamed, and how often it had been when it was opened.
+    renames: Arc<AtomicU64>,
+    renames_seen: u64,
+}
+
+impl LogFile {
+    fn open(path: &Path) -> io::Result<File> {
+        OpenOptions::new().create(true).append(true).open(path)
+    }
+
+    /// Goes on with the file that has the name now.
+    fn reopen_if_renamed(&mut self) -> io::Result<()> {
+        let renames = self.renames.load(Ordering::Acquire);
+        if renames != self.renames_seen {
+            (self.file, self.renames_seen) = (Self::open(&self.path)?, renames);
+        }
+        Ok(())
+    }
 }
 
 /// A send that broke off.
@@ -51,12 +75,13 @@ impl Connection {
         Ok(Connection::Tcp(connect(address)?))
     }
 
-    /// Opens a file. The first client writes its header, if the file is empty.
-    pub fn to_file(path: &Path, first: bool, format: Format) -> anyhow::Result<Self> {
-        let opened = OpenOptions::new().create(true).append(true).open(path);
-        let file = opened.with_context(|| format!("open {}", path.display()))?;
+    /// Opens a file, and again after `renames` has grown. The first client writes its header, if the file is empty.
+    pub fn to_file(path: &Path, first: bool, format: Format, renames: &Arc<AtomicU64>) -> anyhow::Result<Self> {
+        let (path, renames, renames_seen) = (path.to_owned(), renames.clone(), renames.load(Ordering::Acquire));
+        let file = LogFile::open(&path).with_context(|| format!("open {}", path.display()))?;
         let empty = file.metadata().with_context(|| format!("stat {}", path.display()))?.len() == 0;
-        Ok(Connection::File { file, header: first && empty && !format.header().is_empty() })
+        let header = first && empty && !format.header().is_empty();
+        Ok(Connection::File(LogFile { file, path, header, renames, renames_seen }))
     }
 
     /// Whether the format's header line goes first.
@@ -64,19 +89,23 @@ impl Connection {
         match self {
             Connection::None => false,
             Connection::Tcp(_) => !format.header().is_empty(),
-            Connection::File { header, .. } => *header,
+            Connection::File(file) => file.header,
         }
     }
 
     /// Sends all of `bytes`, however long the target takes; gives up only when a stop has been waiting for some time.
     pub fn send(&mut self, bytes: &[u8], stop: &Stop) -> Result<(), SendError> {
         let mut written = 0;
+        if let Connection::File(file) = self {
+            // Never in the midst of a line.
+            file.reopen_if_renamed().map_err(|error| SendError { written, error })?;
+        }
         while written < bytes.len() {
             let rest = &bytes[written..];
             let result = match self {
                 Connection::None => Err(ErrorKind::NotConnected.into()),
                 Connection::Tcp(stream) => stream.write(rest),
-                Connection::File { file, .. } => file.write(rest),
+                Connection::File(LogFile { file, .. }) => file.write(rest),
             };
             match result {
                 Ok(0) => return Err(SendError { written, error: ErrorKind::WriteZero.into() }),
@@ -98,7 +127,7 @@ impl Connection {
         match self {
             Connection::None => Ok(()),
             // Another process reads it through the page cache; durability is not what a run measures.
-            Connection::File { .. } => Ok(()),
+            Connection::File(_) => Ok(()),
             Connection::Tcp(mut stream) => {
                 stream.shutdown(Shutdown::Write).context("half-close")?;
                 wait_for_close(&mut stream)

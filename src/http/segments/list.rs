@@ -39,7 +39,8 @@ impl Params {
             None => None,
             Some("logs") => Some(Stream::Logs),
             Some("rejected") => Some(Stream::Rejected),
-            Some(other) => return Err(format!("stream: {other:?}: expected logs or rejected")),
+            Some("collected") => Some(Stream::Collected),
+            Some(other) => return Err(format!("stream: {other:?}: expected logs, rejected or collected")),
         };
         let limit = self.limit.unwrap_or(HTTP_SEGMENTS_DEFAULT);
         if !(1..=HTTP_SEGMENTS_MAX).contains(&limit) {

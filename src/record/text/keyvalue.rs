@@ -5,8 +5,8 @@
 use super::parts::{Kind, Member, Name, Parts, Span};
 use super::scan::{is_space, quoted, skip_spaces};
 use crate::limits::{TEXT_KEY_BYTES_MAX, TEXT_MEMBERS_MAX};
-use crate::record::timestamp::forms::Found;
-use crate::record::{KnownKey, Timestamp, known_key};
+use crate::record::timestamp::forms;
+use crate::record::{KnownKey, known_key};
 
 /// One pair.
 struct Pair {
@@ -26,8 +26,8 @@ pub(super) fn logfmt(line: &[u8], parts: &mut Parts) -> bool {
         let value = pair.value.bytes(line);
         match meaning(pair.key.bytes(line)) {
             Some(KnownKey::Time) if parts.time.is_none() && pair.kind == Kind::Text => {
-                if let Some(time) = std::str::from_utf8(value).ok().and_then(Timestamp::parse) {
-                    parts.set_time(Found { time, len: value.len() }, pair.value.start as usize, true);
+                if let Some(time) = std::str::from_utf8(value).ok().and_then(forms::whole) {
+                    parts.set_time(time, pair.value.start as usize, true);
                     has_meaning = true;
                 }
             }

@@ -2,6 +2,7 @@
 
 use super::pattern::Patterns;
 use crate::limits::TEXT_MEMBERS_MAX;
+use crate::record::timestamp::zone::Zone;
 use crate::record::words::is_word_byte;
 use crate::record::{Fields, Level, RecordMeta, Timestamp};
 
@@ -63,8 +64,10 @@ pub(super) struct Member {
 pub(super) struct TimePart {
     pub span: Span,
     pub time: Timestamp,
-    /// Whether the text alone says when: it names the date.
+    /// Whether the text alone says when: it names the date, and its zone if that is not UTC.
     pub is_full: bool,
+    /// It names no zone.
+    pub is_civil: bool,
 }
 
 /// A level that the line names.
@@ -158,6 +161,22 @@ impl Parts {
         (*time, *level, *service, *is_message_escaped) = (None, None, None, false);
         *message = Span::new(0, line_len);
         members.clear();
+    }
+
+    /// The time is of `zone`, if it names none. What is written down without a zone is read as UTC: where that is another time, the text alone does not say when.
+    pub(super) fn set_zone(&mut self, zone: &mut Zone) {
+        if let Some(part) = self.time.as_mut().filter(|part| part.is_civil) {
+            let time = zone.time(part.time);
+            part.is_full &= time == part.time;
+            part.time = time;
+        }
+    }
+
+    /// What follows the first line, of `first_len` bytes, belongs to the message: to its end, or, where it ends before that line does, to the line as a whole.
+    pub(super) fn continue_message(&mut self, first_len: usize, line_len: usize) {
+        let start = if self.message.end as usize == first_len { self.message.start as usize } else { 0 };
+        self.message = Span::new(start, line_len);
+        self.is_message_escaped = false;
     }
 
     /// Adds a member, unless there are too many; what is left out stands in `layout`.

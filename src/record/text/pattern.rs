@@ -8,8 +8,8 @@ use regex_automata::util::captures::Captures;
 
 use super::parts::{Kind, Member, Name, Parts, Span};
 use crate::limits::{PATTERNS_MAX, REGEX_BYTES_MAX, TEXT_MEMBERS_MAX};
-use crate::record::timestamp::forms::Found;
-use crate::record::{KnownKey, Timestamp, known_key, regex};
+use crate::record::timestamp::forms;
+use crate::record::{KnownKey, known_key, regex};
 
 /// One pattern.
 #[derive(Debug, Clone)]
@@ -102,8 +102,8 @@ impl Pattern {
             match group {
                 Group::Known(KnownKey::Time) => {
                     // A time that is not understood stays in the line's layout; the record has the time it was received.
-                    if let Some(time) = Timestamp::parse(span.of(line)) {
-                        parts.set_time(Found { time, len: found.len() }, found.start, true);
+                    if let Some(time) = forms::whole(span.of(line)) {
+                        parts.set_time(time, found.start, true);
                     }
                 }
                 Group::Known(KnownKey::Level) => parts.set_level(line.as_bytes(), span),

@@ -65,7 +65,7 @@ pub(super) fn is_level_name(text: &[u8]) -> bool {
 impl Parts {
     /// Notes a time that begins at `at`.
     pub(super) fn set_time(&mut self, found: Found, at: usize, is_full: bool) {
-        self.time = Some(TimePart { span: Span::new(at, at + found.len), time: found.time, is_full });
+        self.time = Some(TimePart { span: Span::new(at, at + found.len), time: found.time, is_full, is_civil: found.is_civil });
     }
 
     /// Notes a level, whatever its name.

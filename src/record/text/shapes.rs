@@ -8,13 +8,13 @@ use super::{access, head, keyvalue};
 use crate::record::timestamp::forms;
 use crate::record::{Level, Timestamp};
 
-/// Reads `line`, which was received at `received`.
-pub(super) fn read(line: &str, received: Timestamp, parts: &mut Parts) {
+/// Reads `line`, which was received when the clock whose times it names showed `now`.
+pub(super) fn read(line: &str, now: Timestamp, parts: &mut Parts) {
     let bytes = line.as_bytes();
     let is_known = match bytes.first() {
-        Some(b'0'..=b'9') => digit(bytes, received, parts),
+        Some(b'0'..=b'9') => digit(bytes, now, parts),
         Some(b'[') => open_bracket(bytes, parts),
-        Some(b'A'..=b'Z') => capital(bytes, received, parts),
+        Some(b'A'..=b'Z') => capital(bytes, now, parts),
         Some(b'a'..=b'z' | b'@' | b'_') => small(bytes, parts),
         Some(b'-') => blue_gene(bytes, parts).is_some(),
         _ => false,
@@ -27,16 +27,16 @@ pub(super) fn read(line: &str, received: Timestamp, parts: &mut Parts) {
     }
 }
 
-fn digit(line: &[u8], received: Timestamp, parts: &mut Parts) -> bool {
+fn digit(line: &[u8], now: Timestamp, parts: &mut Parts) -> bool {
     if let Some(found) = forms::full(line) {
         parts.set_time(found, 0, true);
         return head::after_time(line, found.len, head::Form::Dated, parts);
     }
-    if let Some(found) = forms::logcat(line, received) {
+    if let Some(found) = forms::logcat(line, now) {
         parts.set_time(found, 0, false);
         return head::after_time(line, found.len, head::Form::Logcat, parts);
     }
-    if let Some(found) = forms::clock_only(line, received) {
+    if let Some(found) = forms::clock_only(line, now) {
         parts.set_time(found, 0, false);
         return head::after_time(line, found.len, head::Form::ClockOnly, parts);
     }
@@ -59,8 +59,8 @@ fn open_bracket(line: &[u8], parts: &mut Parts) -> bool {
     true
 }
 
-fn capital(line: &[u8], received: Timestamp, parts: &mut Parts) -> bool {
-    if let Some(found) = forms::month_day(line, received) {
+fn capital(line: &[u8], now: Timestamp, parts: &mut Parts) -> bool {
+    if let Some(found) = forms::month_day(line, now) {
         parts.set_time(found, 0, false);
         head::host_and_tag(line, found.len, parts);
         return true;
@@ -69,10 +69,7 @@ fn capital(line: &[u8], received: Timestamp, parts: &mut Parts) -> bool {
         parts.set_time(found, 0, true);
         return head::after_time(line, found.len, head::Form::Dated, parts);
     }
-    glog(line, received, parts).is_some()
-        || level_first(line, parts)
-        || blue_gene(line, parts).is_some()
-        || logfmt_or(line, parts, access::read)
+    glog(line, now, parts).is_some() || level_first(line, parts) || blue_gene(line, parts).is_some() || logfmt_or(line, parts, access::read)
 }
 
 fn small(line: &[u8], parts: &mut Parts) -> bool {
@@ -88,11 +85,11 @@ fn logfmt_or(line: &[u8], parts: &mut Parts, other: impl FnOnce(&[u8], &mut Part
 }
 
 /// glog and klog: `I1124 15:00:00.123456    1234 file.go:123] message`.
-fn glog(line: &[u8], received: Timestamp, parts: &mut Parts) -> Option<()> {
+fn glog(line: &[u8], now: Timestamp, parts: &mut Parts) -> Option<()> {
     if !matches!(line[0], b'I' | b'W' | b'E' | b'F' | b'D' | b'V') {
         return None;
     }
-    let found = forms::glog(&line[1..], received)?;
+    let found = forms::glog(&line[1..], now)?;
     let thread = word(line, skip_spaces(line, 1 + found.len)).filter(|thread| is_digits(thread.bytes(line)))?;
     let source = word(line, skip_spaces(line, thread.end as usize)).filter(|source| source.bytes(line).ends_with(b"]"))?;
     parts.set_time(found, 1, false);

@@ -1,5 +1,6 @@
 //! Real and realistic lines of every shape against the records they must become, and the properties that hold for any line.
 
+use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use serde_json::{Map, Value};
 
@@ -43,10 +44,10 @@ fn rebuild(record: &Map<String, Value>) -> String {
     line + rest
 }
 
-/// The pairs of a golden file: a line, and the record it becomes.
-fn golden() -> impl Iterator<Item = (&'static str, &'static str)> {
+/// The pairs of a golden file: a line, or several with `␤` between them, and the record it becomes.
+fn golden() -> impl Iterator<Item = (String, &'static str)> {
     let mut lines = include_str!("tests/golden.txt").lines().filter(|line| !line.is_empty() && !line.starts_with("## "));
-    std::iter::from_fn(move || Some((lines.next()?, lines.next().expect("a record behind each line"))))
+    std::iter::from_fn(move || Some((lines.next()?.replace('␤', "\n"), lines.next().expect("a record behind each line"))))
 }
 
 #[test]
@@ -69,8 +70,50 @@ fn every_shape_becomes_its_record() {
 fn golden_records_are_counted_as_they_are_read_again() {
     let (mut reader, mut scanner) = (TextReader::default(), crate::record::stored::StoredScanner::default());
     for (line, record) in golden() {
-        let (_, level, time) = read_with(&mut reader, line);
+        let (_, level, time) = read_with(&mut reader, &line);
         assert_eq!(scanner.scan(record.as_bytes()), (level, time), "after a crash its level and time are the same: {line}");
+    }
+}
+
+fn zone(name: &str) -> TimeZone {
+    TimeZone::get(name).expect("a zone")
+}
+
+#[test]
+fn times_without_a_zone_are_of_the_configured_one() {
+    // (zone, line, timestamp, layout), received at 15:00:30 UTC: 16:00:30 in Berlin, 04:00:30 of the next day in Auckland.
+    for (name, line, timestamp, layout) in [
+        ("Europe/Berlin", "2026-11-24 16:00:00,123 INFO x", "2026-11-24T15:00:00.123000Z", "2026-11-24 16:00:00,123 {level} {message}"),
+        ("Europe/Berlin", "2026-07-24 16:00:00 INFO x", "2026-07-24T14:00:00.000000Z", "2026-07-24 16:00:00 {level} {message}"),
+        ("Europe/Berlin", "2026-11-24 16:00:00 +0200 INFO x", "2026-11-24 16:00:00 +0200", "{timestamp} {level} {message}"),
+        ("Europe/Berlin", "2026-11-24T16:00:00Z INFO x", "2026-11-24T16:00:00Z", "{timestamp} {level} {message}"),
+        ("Europe/Berlin", "1795532400.5 x", "1795532400.5", "{timestamp} {message}"),
+        ("Europe/London", "2026-11-24 15:00:00 INFO x", "2026-11-24 15:00:00", "{timestamp} {level} {message}"),
+        ("Europe/London", "2026-07-24 15:00:00 INFO x", "2026-07-24T14:00:00.000000Z", "2026-07-24 15:00:00 {level} {message}"),
+        ("Europe/Berlin", "Nov 24 16:00:00 web-1 cron: x", "2026-11-24T15:00:00.000000Z", "Nov 24 16:00:00 {host} {service}: {message}"),
+        (
+            "Europe/Berlin",
+            "time=2026-11-24T16:00:00 level=info msg=x",
+            "2026-11-24T15:00:00.000000Z",
+            "time=2026-11-24T16:00:00 level=info msg={message}",
+        ),
+        (
+            "Pacific/Auckland",
+            "04:00:00.5 [main] INFO a.B - x",
+            "2026-11-24T15:00:00.500000Z",
+            "04:00:00.5 [{thread}] {level} {service} - {message}",
+        ),
+        ("Pacific/Auckland", "23:00:00 INFO x", "2026-11-24T10:00:00.000000Z", "23:00:00 {level} {message}"),
+        ("Pacific/Auckland", "took 7 at 2026-11-25T04:00:00", "2026-11-24T15:00:00.000000Z", "took 7 at 2026-11-25T04:00:00"),
+    ] {
+        let mut patterns = Patterns::default();
+        patterns.add(r"^took \d+ at (?<ts>\S+)$").unwrap();
+        let mut reader = TextReader::new(zone(name)).with_patterns(patterns);
+        let (record, _, time) = read_with(&mut reader, line);
+        assert_eq!(record["timestamp"], timestamp, "{name}: {line}");
+        assert_eq!(time, Timestamp::parse(timestamp), "{name}: {line}");
+        assert_eq!(record.get("layout").unwrap_or(&record["message"]), layout, "{name}: {line}");
+        assert_eq!(rebuild(&record), line);
     }
 }
 
@@ -86,13 +129,17 @@ fn own_patterns_go_before_the_shapes() {
     let mut patterns = Patterns::default();
     patterns.add(r"^(?<ts>\S+) \((?<lvl>\w+)\) (?<unit>[a-z]+)\|(?<msg>.*)$").unwrap();
     patterns.add(r"^took (?<took>\d+)$").unwrap();
-    let mut reader = TextReader::new(patterns);
+    let mut reader = TextReader::default().with_patterns(patterns);
     let (record, level, time) = read_with(&mut reader, "2026-11-24T15:00:00Z (wrn) pump|{pressure} \"low\"");
     assert_eq!((level, time), (Level::Warn, Some(Timestamp(1_795_532_400_000_000))));
     assert_eq!(
         serde_json::to_value(record).unwrap(),
         serde_json::json!({"timestamp": "2026-11-24T15:00:00Z", "level": "WARN", "message": "{pressure} \"low\"", "unit": "pump", "layout": "{timestamp} (wrn) {unit}|{message}"})
     );
+    let record = read_with(&mut reader, "2026-11-24T15:00:00Z (wrn) pump|low\n  at 7").0;
+    assert_eq!((&record["level"], &record["message"], &record["unit"]), (&"WARN".into(), &"low\n  at 7".into(), &"pump".into()));
+    let record = read_with(&mut reader, "took 12\nand more").0;
+    assert_eq!((&record["message"], &record["took"], record.get("layout")), (&"took 12\nand more".into(), &"12".into(), None));
     let record = read_with(&mut reader, "took 12").0;
     assert_eq!((&record["message"], &record["took"], record.get("layout")), (&"took 12".into(), &"12".into(), None));
     let record = read_with(&mut reader, "yesterday (info) pump|x").0;
@@ -138,8 +185,8 @@ proptest! {
 
     #[test]
     fn a_damaged_line_of_a_shape_can_be_rebuilt(which in any::<prop::sample::Index>(), cut in any::<prop::sample::Index>(), with in "[\\[\\]{}\"=:, \\\\a-z0-9-]{0,4}", drop in 0..3usize) {
-        let lines: Vec<&str> = golden().map(|(line, _)| line).collect();
-        let line = lines[which.index(lines.len())];
+        let lines: Vec<String> = golden().map(|(line, _)| line).collect();
+        let line = &lines[which.index(lines.len())];
         let mut at = cut.index(line.len());
         while !line.is_char_boundary(at) {
             at -= 1;
@@ -151,10 +198,23 @@ proptest! {
     }
 
     #[test]
+    fn in_any_zone_a_line_can_be_rebuilt_and_has_the_time_that_is_read_again(
+        which in any::<prop::sample::Index>(),
+        name in prop::sample::select(vec!["UTC", "Europe/Berlin", "Asia/Kathmandu", "Pacific/Auckland", "America/New_York"]),
+    ) {
+        let lines: Vec<String> = golden().map(|(line, _)| line).collect();
+        let line = &lines[which.index(lines.len())];
+        let mut out = Vec::new();
+        let counted = TextReader::new(zone(name)).write_record(&mut out, line.as_bytes(), RECEIVED, |meta, _| (meta.level, meta.time)).unwrap();
+        prop_assert_eq!(counted, crate::record::stored::StoredScanner::default().scan(&out));
+        prop_assert_eq!(&rebuild(&serde_json::from_slice(&out).unwrap()), line);
+    }
+
+    #[test]
     fn words_of_all_shapes_in_any_order_can_be_rebuilt(words in prop::collection::vec(prop::sample::select(vec![
         "2026-11-24 15:00:00,123", "15:00:00.5", "[24/Nov/2026:15:00:00 +0000]", "Nov 24 15:00:00", "I1124 15:00:00.1", "INFO", "error:", "[main]", "[a:b@3]", "[",
         "-", "---", "|", ":", "123", "12#3:", "a.b.C:", "k=v", "k=\"a b\"", "k=\"a\\\"{\"", "k=", "msg=\"{x}\"", "level=info", "\"GET / HTTP/1.1\"", "200", "{x}", "{{", "é",
-    ]), 0..9), glue in prop::sample::select(vec![" ", "", "  ", "\t"])) {
+    ]), 0..9), glue in prop::sample::select(vec![" ", "", "  ", "\t", "\n"])) {
         let line = words.join(glue);
         prop_assert_eq!(rebuild(&read(&line)), line);
     }

@@ -3,9 +3,10 @@
 //! Full ones: ISO dates with `-` or `/` and `T` or a space, Java's and Python's comma, zones as `Z`, offset or `UTC`; Spark's `17/06/09 20:10:40`, HDFS's
 //! `081109 203615`, Blue Gene's `2005-06-03-15.42.50.363779`, ctime's `Sun Dec 04 04:47:44 2005` with a fraction or not, the common log format's
 //! `10/Oct/2000:13:55:36 -0700`, Redis's `24 Nov 2026 15:00:00.123`. And those that leave the year or the date out: syslog's `Dec 10 06:55:46`, Android's
-//! `03-17 16:13:38.811`, glog's `1124 15:00:00.123456`, logback's `15:00:00.123`, which are placed where they come nearest to the time they were received.
+//! `03-17 16:13:38.811`, glog's `1124 15:00:00.123456`, logback's `15:00:00.123`, which are placed where they come nearest to `now`, what the clock that they were
+//! read from showed when they were received.
 
-use super::{DAY_S, SECOND_US, Timestamp, days_from_civil, days_in_month, number};
+use super::{DAY_S, SECOND_US, Timestamp, days_from_civil, days_in_month, number, parse_utc};
 
 /// A time that was read, and how many bytes it takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,11 +15,44 @@ pub struct Found {
     pub time: Timestamp,
     /// Its bytes.
     pub len: usize,
+    /// It names no zone: `time` is what a clock of UTC showed.
+    pub is_civil: bool,
 }
 
-/// Microseconds of a wall clock that names no zone, and those of the time. Every such time comes by here.
-fn local(civil_us: i64) -> Timestamp {
-    Timestamp(civil_us)
+impl Found {
+    fn utc(time: Timestamp, len: usize) -> Self {
+        Self { time, len, is_civil: false }
+    }
+
+    fn civil(civil_us: i64, len: usize) -> Self {
+        Self { time: Timestamp(civil_us), len, is_civil: true }
+    }
+}
+
+/// All of `text` as a time or an epoch; none where it is neither.
+pub fn whole(text: &str) -> Option<Found> {
+    let bytes = text.as_bytes();
+    let utc = |time| Found::utc(time, bytes.len());
+    if let Some(time) = parse_utc(bytes) {
+        return Some(utc(time));
+    }
+    if let Some(found) = full(bytes).filter(|found| found.len == bytes.len()) {
+        return Some(found);
+    }
+    if bytes.len() >= 5 && bytes[4] == b'-' {
+        return general(text);
+    }
+    let epoch = text.parse::<i64>().ok().and_then(Timestamp::from_epoch);
+    epoch.or_else(|| text.parse::<f64>().ok().and_then(Timestamp::from_epoch_seconds)).map(utc)
+}
+
+/// What else jiff takes for a time.
+fn general(text: &str) -> Option<Found> {
+    if let Ok(time) = text.parse::<jiff::Timestamp>() {
+        return Some(Found::utc(Timestamp(time.as_microsecond()), text.len()));
+    }
+    let time = jiff::tz::TimeZone::UTC.to_timestamp(text.parse().ok()?).ok()?;
+    Some(Found::civil(time.as_microsecond(), text.len()))
 }
 
 /// A full time at the beginning of `text`.
@@ -67,8 +101,8 @@ pub fn clock_only(text: &[u8], now: Timestamp) -> Option<Found> {
     let (clock_us, len) = clock(text, b':')?;
     let today = now.0.div_euclid(DAY_US) * DAY_US;
     let days = [today - DAY_US, today, today + DAY_US];
-    let time = days.into_iter().map(|day| local(day + clock_us)).min_by_key(|time| time.0.abs_diff(now.0))?;
-    is_boundary(text, len).then_some(Found { time, len })
+    let civil_us = days.into_iter().map(|day| day + clock_us).min_by_key(|civil_us| civil_us.abs_diff(now.0))?;
+    is_boundary(text, len).then_some(Found::civil(civil_us, len))
 }
 
 /// An epoch at the beginning of a line: 10 digits, with a fraction or without, or 13 (milliseconds), and a space.
@@ -81,15 +115,15 @@ pub fn epoch(text: &[u8]) -> Option<Found> {
     let len = digits + fraction;
     let has_form = matches!((digits, fraction), (10, 0 | 2..) | (13, 0)) && matches!(text.get(len), None | Some(b' ' | b'\t'));
     let text = std::str::from_utf8(&text[..len]).ok()?;
-    has_form.then(|| Timestamp::parse(text)).flatten().map(|time| Found { time, len })
+    has_form.then(|| Timestamp::parse(text)).flatten().map(|time| Found::utc(time, len))
 }
 
 /// The year that puts a date nearest to `now`, right at New Year too.
 fn yearless(month: u32, day: u32, clock_us: i64, now: Timestamp, len: usize) -> Option<Found> {
     let (this_year, ..) = super::civil_from_days(now.0.div_euclid(DAY_S * SECOND_US));
     let years = [this_year.checked_sub(1)?, this_year, this_year + 1];
-    let times = years.into_iter().filter_map(|year| date(year, month, day)).map(|date_us| local(date_us + clock_us));
-    times.min_by_key(|time| time.0.abs_diff(now.0)).map(|time| Found { time, len })
+    let times = years.into_iter().filter_map(|year| date(year, month, day)).map(|date_us| date_us + clock_us);
+    times.min_by_key(|civil_us| civil_us.abs_diff(now.0)).map(|civil_us| Found::civil(civil_us, len))
 }
 
 fn iso(text: &[u8]) -> Option<Found> {
@@ -100,7 +134,7 @@ fn iso(text: &[u8]) -> Option<Found> {
     let date_us = date(number(&head[..4])?, number(&head[5..7])?, number(&head[8..10])?)?;
     if head[10] == b'-' {
         let (clock_us, len) = clock(&text[11..], b'.')?;
-        return Some(Found { time: local(date_us + clock_us), len: 11 + len });
+        return Some(Found::civil(date_us + clock_us, 11 + len));
     }
     if !matches!(head[10], b'T' | b't' | b' ') {
         return None;
@@ -116,7 +150,7 @@ fn short_year(text: &[u8]) -> Option<Found> {
     }
     let date_us = date(2000 + number(&head[..2])?, number(&head[3..5])?, number(&head[6..8])?)?;
     let (clock_us, len) = clock(&text[9..], b':')?;
-    Some(Found { time: local(date_us + clock_us), len: 9 + len })
+    Some(Found::civil(date_us + clock_us, 9 + len))
 }
 
 fn compact(text: &[u8]) -> Option<Found> {
@@ -126,7 +160,7 @@ fn compact(text: &[u8]) -> Option<Found> {
     }
     let date_us = date(2000 + number(&head[..2])?, number(&head[2..4])?, number(&head[4..6])?)?;
     let seconds = seconds_of_day(number(&head[7..9])?, number(&head[9..11])?, number(&head[11..13])?)?;
-    Some(Found { time: local(date_us + seconds * SECOND_US), len: 13 })
+    Some(Found::civil(date_us + seconds * SECOND_US, 13))
 }
 
 fn common_log(text: &[u8]) -> Option<Found> {
@@ -146,7 +180,7 @@ fn redis(text: &[u8]) -> Option<Found> {
     }
     let date_us = date(number(&head[7..11])?, month(&head[3..6])?, number(&head[..2])?)?;
     let (clock_us, len) = clock(&text[12..], b':')?;
-    Some(Found { time: local(date_us + clock_us), len: 12 + len })
+    Some(Found::civil(date_us + clock_us, 12 + len))
 }
 
 fn ctime(text: &[u8]) -> Option<Found> {
@@ -159,25 +193,25 @@ fn ctime(text: &[u8]) -> Option<Found> {
     let (clock_us, len) = clock(&text[11..], b':')?;
     let year_at = 11 + len + 1;
     let year = text.get(year_at..year_at + 4).filter(|_| text[year_at - 1] == b' ')?;
-    Some(Found { time: local(date(number(year)?, month(&head[4..7])?, day)? + clock_us), len: year_at + 4 })
+    Some(Found::civil(date(number(year)?, month(&head[4..7])?, day)? + clock_us, year_at + 4))
 }
 
 /// A zone behind a time of `len` bytes: `Z`, `+01:00` or `-0700` with a space before it or not, ` UTC`, ` GMT`; or none.
 fn zoned(text: &[u8], civil_us: i64, len: usize) -> Found {
     let rest = &text[len..];
     if let Some(b'Z' | b'z') = rest.first() {
-        return Found { time: Timestamp(civil_us), len: len + 1 };
+        return Found::utc(Timestamp(civil_us), len + 1);
     }
     let (space, zone) = match rest.split_first() {
         Some((b' ', zone)) => (1, zone),
         _ => (0, rest),
     };
     if space == 1 && (zone.starts_with(b"UTC") || zone.starts_with(b"GMT")) && is_boundary(zone, 3) {
-        return Found { time: Timestamp(civil_us), len: len + 4 };
+        return Found::utc(Timestamp(civil_us), len + 4);
     }
     match offset(zone) {
-        Some((offset_us, bytes)) if is_boundary(zone, bytes) => Found { time: Timestamp(civil_us - offset_us), len: len + space + bytes },
-        _ => Found { time: local(civil_us), len },
+        Some((offset_us, bytes)) if is_boundary(zone, bytes) => Found::utc(Timestamp(civil_us - offset_us), len + space + bytes),
+        _ => Found::civil(civil_us, len),
     }
 }
 

@@ -21,14 +21,14 @@ pub(super) struct SessionLines {
     recogniser: Recogniser,
     tail: Tail,
     /// The last record, by stream.
-    last: [u64; Stream::COUNT],
+    last: [u64; Stream::SLOTS],
 }
 
 impl SessionLines {
     /// Of a session that has sent none.
     pub(super) fn new(shard: Rc<Shard>, peer: Option<IpAddr>) -> Self {
         let hasher = shard.former.hasher();
-        Self { shard, peer, hasher, recogniser: Recogniser::default(), tail: Tail::default(), last: [0; Stream::COUNT] }
+        Self { shard, peer, hasher, recogniser: Recogniser::default(), tail: Tail::default(), last: [0; Stream::SLOTS] }
     }
 
     /// Takes note of the next line, and tells whether it is a resend: stored already, under an earlier session of the same peer, and safe.
@@ -58,7 +58,7 @@ impl SessionLines {
     pub(super) async fn settle(&mut self, settling: Settling, unanswered: usize) {
         let not_yet = std::mem::take(&mut self.recogniser).into_not_yet();
         if let Some(memory) = std::mem::take(&mut self.tail).remember(unanswered, not_yet) {
-            let dues = Stream::ALL.map(|stream| Due { stream: stream as u8, record: self.last[stream as usize] });
+            let dues = Stream::BY_SLOT.map(|stream| Due { stream: stream as u8, record: self.last[stream.slot()] });
             self.shard.progress.wait_until(|| dues.iter().all(|due| self.shard.is_safe(*due))).await;
             settling.remember(memory);
         }

@@ -24,7 +24,7 @@ const SHARDS: usize = 2;
 /// A data directory and the writing ends of its `logs`, with what was written and what of it is durable.
 struct World {
     dir: TempDir,
-    writers: Vec<[SegmentWriter; Stream::COUNT]>,
+    writers: Vec<[SegmentWriter; Stream::SLOTS]>,
     permits: Arc<RawPermits>,
     /// Sealed and not archived yet, oldest first.
     sealed: Vec<SealedSegment>,
@@ -43,7 +43,7 @@ impl World {
             let tag = ShardTag::of(shard, SHARDS);
             SegmentWriter::new(Disk::new(), dir.path(), stream, tag, Sequence::new(stream, tag, 1))
         };
-        let writers = (0..SHARDS).map(|shard| Stream::ALL.map(|stream| writer(stream, shard))).collect();
+        let writers = (0..SHARDS).map(|shard| Stream::BY_SLOT.map(|stream| writer(stream, shard))).collect();
         World {
             writers,
             dir,
@@ -57,7 +57,8 @@ impl World {
     }
 
     fn reader(&self) -> StoreReader {
-        let marks = Marks::new(self.writers.iter().map(|streams| std::array::from_fn(|stream| streams[stream].mark())).collect());
+        let marks =
+            Marks::new(Stream::Logs, self.writers.iter().map(|streams| std::array::from_fn(|stream| streams[stream].mark())).collect());
         StoreReader { disk: Disk::new(), dir: self.dir.path().to_owned(), marks }
     }
 
@@ -66,7 +67,7 @@ impl World {
     }
 
     fn logs(&mut self, shard: usize) -> &mut SegmentWriter {
-        &mut self.writers[shard][Stream::Logs as usize]
+        &mut self.writers[shard][Stream::Logs.slot()]
     }
 
     fn append(&mut self, shard: usize, lines: usize) {
@@ -121,7 +122,7 @@ impl World {
             }
             start = *end;
         }
-        let open = self.writers[shard][Stream::Logs as usize].mark().seq();
+        let open = self.writers[shard][Stream::Logs.slot()].mark().seq();
         start + self.synced.get(&(shard, open)).copied().unwrap_or(0)
     }
 }

@@ -69,7 +69,8 @@ impl Finisher {
         for ready in group.drain(..) {
             let Ready { segment, output, meta } = ready;
             let is_indexed = !matches!(output, Output::Archive { is_indexed: false, .. });
-            match self.name(output) {
+            let before = segment.on_durable.as_ref().and_then(|on_durable| on_durable.before.clone());
+            match before.map_or(Ok(()), |before| before()).and_then(|()| self.name(output)) {
                 Ok(archive) => members.push(Member { segment, meta, archive, is_indexed }),
                 Err(error) => self.put_back([segment], error)?,
             }
@@ -128,7 +129,7 @@ impl Finisher {
             Err(error) => return Err(error),
         }
         self.shared.finished(meta.raw_bytes(), meta.archive_bytes());
-        if let Some(OnDurable(told)) = segment.on_durable {
+        if let Some(OnDurable { told, .. }) = segment.on_durable {
             told();
         }
         drop(segment.permit);

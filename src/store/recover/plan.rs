@@ -3,7 +3,7 @@
 //! Rules, for everything that a process or a machine can leave behind when it stops at any moment:
 //!
 //! - A temporary file is garbage. A foreign file is nobody's business.
-//! - An open segment goes on if a shard of the new configuration has its name; else it is sealed.
+//! - An open segment goes on if a shard of the new configuration writes a stream of its name; else it is sealed.
 //! - A sealed raw segment is archived, unless it is finished: its table says that it stays raw, and is true.
 //! - Where a raw segment and its archive both exist, the raw file goes only if the archive holds all of it: the bytes decide, see [`weigh`](super::weigh).
 //! - An archive whose table is missing or untrue gets a new one. A table of nothing is removed.
@@ -94,21 +94,23 @@ struct Segment {
     has_meta: bool,
 }
 
-/// Decides what to do with `files`, if there are to be `shards` shards. `tables` holds every table that could be read. How segments will be compressed
+/// Decides what to do with `files`, if there are to be `shards` shards that write the streams `accepted` and rejected. `tables` holds every table that could be read. How segments will be compressed
 /// does not matter: what is finished stays as it is, and the pool takes care of the rest.
-pub(super) fn plan(files: &[StoreFile], tables: &HashMap<SegmentId, Table>, shards: usize) -> Plan {
+pub(super) fn plan(files: &[StoreFile], tables: &HashMap<SegmentId, Table>, shards: usize, accepted: Stream) -> Plan {
     let mut plan = Plan::default();
     let mut segments = BTreeMap::<SegmentId, Segment>::new();
     for StoreFile { name, len } in files {
         plan.sequences.note(name);
         match name {
             FileName::Temporary(_) => plan.remove.push(name.clone()),
-            FileName::Open(stream, tag) if is_current(*tag, shards) => plan.resume.push((*stream, *tag)),
+            FileName::Open(stream, tag) if is_current(*tag, shards) && [accepted, Stream::Rejected].contains(stream) => {
+                plan.resume.push((*stream, *tag))
+            }
             FileName::Open(stream, tag) => plan.seal.push((*stream, *tag)),
             FileName::Sealed(id) => segments.entry(*id).or_default().raw_bytes = Some(*len),
             FileName::Archive(id, codec) => segments.entry(*id).or_default().archives.push((*codec, *len)),
             FileName::Meta(id) => segments.entry(*id).or_default().has_meta = true,
-            FileName::Format | FileName::Lock => {}
+            FileName::Format | FileName::Lock | FileName::Checkpoints => {}
         }
     }
     segments.into_iter().for_each(|(id, segment)| plan.add(id, &segment, tables.get(&id)));
@@ -165,7 +167,7 @@ impl Sequences {
                 *next = (*next).max(id.seq + 1);
             }
             FileName::Temporary(of) => self.note(of),
-            FileName::Open(..) | FileName::Format | FileName::Lock => {}
+            FileName::Open(..) | FileName::Format | FileName::Lock | FileName::Checkpoints => {}
         }
     }
 
@@ -219,7 +221,7 @@ mod tests {
             _ => None,
         });
         let tables = of.zip(table).into_iter().collect();
-        plan(&files, &tables, shards)
+        plan(&files, &tables, shards, Stream::Logs)
     }
 
     #[test]
@@ -237,6 +239,7 @@ mod tests {
             (&["logs.jsonl", "logs.s00.jsonl"], 1, &["resume logs.jsonl", "seal logs.s00.jsonl"]),
             (&["logs.jsonl", "logs.s00.jsonl"], 2, &["resume logs.s00.jsonl", "seal logs.jsonl"]),
             (&["rejected.s99.jsonl"], 100, &["resume rejected.s99.jsonl"]),
+            (&["collected.jsonl", "logs.jsonl"], 1, &["resume logs.jsonl", "seal collected.jsonl"]), // nobody writes it
         ] {
             assert_eq!(text(&planned(names, shards, None)), expected, "{names:?}");
         }

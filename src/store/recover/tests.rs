@@ -21,7 +21,8 @@ const FOREIGN: [(&str, &[u8]); 4] =
 
 fn recovered(disk: Disk, dir: &Path, shards: usize) -> Result<(Recovered, Arc<RawPermits>), StorageError> {
     let permits = RawPermits::new(4);
-    recover(&RecoveryConfig { disk, dir, shards, index: Index::On, permits: &permits }).map(|recovered| (recovered, permits))
+    recover(&RecoveryConfig { disk, dir, shards, accepted: Stream::Logs, index: Index::On, permits: &permits })
+        .map(|recovered| (recovered, permits))
 }
 
 /// What one segment's files are after a stop.
@@ -288,10 +289,10 @@ fn resumed_segments_go_on_after_their_last_whole_line() {
     fs::write(dir.path().join("logs.s01.jsonl"), b"{\"n\":1}\n{\"n\":2}\n{\"torn").unwrap();
     fs::write(dir.path().join("logs_20261124_150000_s01_000041.meta.tmp"), b"").unwrap();
     let (mut recovered, permits) = recovered(Disk::new(), dir.path(), 2).unwrap();
-    let writer = &mut recovered.writers[1][Stream::Logs as usize];
+    let writer = &mut recovered.writers[1][Stream::Logs.slot()];
     assert_eq!(writer.len(), 16);
-    assert!(!writer.needs_permit() && recovered.writers[0][Stream::Logs as usize].needs_permit());
-    let writer = &mut recovered.writers[1][Stream::Logs as usize];
+    assert!(!writer.needs_permit() && recovered.writers[0][Stream::Logs.slot()].needs_permit());
+    let writer = &mut recovered.writers[1][Stream::Logs.slot()];
     writer.append(b"{\"n\":3}\n", &mut 0).unwrap();
     let sealed = writer.seal(None).unwrap();
     assert_eq!((sealed.id.seq, sealed.raw_bytes, permits.in_use()), (42, 24, 1));

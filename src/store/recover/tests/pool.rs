@@ -35,7 +35,7 @@ fn written_until_stop(disk: &Disk, dir: &Path, codec: Option<Codec>) -> Vec<Stri
 fn write(disk: &Disk, dir: &Path, codec: Option<Codec>, written: &mut Vec<String>) -> Result<(), StorageError> {
     let (mut recovered, permits) = recovered(disk.clone(), dir, 1)?;
     let pool = Pool::start(config(disk.clone(), dir, codec), &permits).unwrap();
-    let writer = &mut recovered.writers[0][Stream::Logs as usize];
+    let writer = &mut recovered.writers[0][Stream::Logs.slot()];
     let mut segments = || {
         for segment in 0..=SEGMENTS {
             if writer.needs_permit() {

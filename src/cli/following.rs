@@ -1,0 +1,80 @@
+//! Files that are followed, from the recovery of their checkpoints to the thread that watches them.
+
+use std::io;
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::config::{Config, Role};
+use crate::limits::WATCH_READS_MAX;
+use crate::metrics::files::FileTotals;
+use crate::record::multiline::Continuations;
+use crate::shard::{ShardFiles, TaskSender};
+use crate::store::disk::Disk;
+use crate::store::error::StorageError;
+use crate::store::marks::Marks;
+use crate::store::recover::Recovered;
+use crate::watch::checkpoints::{self, Beyond, Checkpoints};
+use crate::watch::journal::Replayed;
+use crate::watch::patterns::Pattern;
+use crate::watch::task::ReadReport;
+use crate::watch::watcher::{Watcher, WatcherConfig};
+
+/// Who takes lines in besides.
+fn beyond(config: &Config) -> Beyond {
+    if config.role == Role::Serve { Beyond::Keep } else { Beyond::Cut }
+}
+
+/// Brings store and checkpoints together, if files are followed.
+pub(super) fn recover(config: &Config, disk: &Disk, recovered: &mut Recovered) -> Result<Option<Replayed>, StorageError> {
+    if config.watch.is_empty() {
+        checkpoints::share(disk, &config.data_dir)?;
+        return Ok(None);
+    }
+    checkpoints::recover(disk, &config.data_dir, config.role.accepted(), beyond(config), recovered).map(Some)
+}
+
+/// What was set up for files, before the shards run.
+pub(super) struct Following {
+    replayed: Replayed,
+    checkpoints: Arc<Checkpoints>,
+    continuations: Option<Continuations>,
+    reports: (Sender<ReadReport>, Receiver<ReadReport>),
+}
+
+impl Following {
+    pub(super) fn begin(config: &Config, disk: &Disk, marks: &Arc<Marks>, replayed: Replayed) -> Result<Self, StorageError> {
+        let checkpoints = Checkpoints::begin(disk.clone(), &config.data_dir, marks.clone(), replayed.clone(), beyond(config))?;
+        Ok(Self { replayed, checkpoints, continuations: config.continuations.clone(), reports: bounded(WATCH_READS_MAX) })
+    }
+
+    /// The shards' end.
+    pub(super) fn of_shards(&self) -> ShardFiles {
+        ShardFiles { checkpoints: self.checkpoints.clone(), continuations: self.continuations.clone(), reports: self.reports.0.clone() }
+    }
+
+    /// Starts the thread that watches.
+    pub(super) fn start(
+        self,
+        config: &Config,
+        tasks: TaskSender,
+        totals: Arc<FileTotals>,
+        failures: &Sender<StorageError>,
+    ) -> io::Result<Watcher> {
+        let failures = failures.clone();
+        Watcher::start(WatcherConfig {
+            patterns: config.watch.iter().map(Pattern::absolute).collect::<io::Result<_>>()?,
+            archives: config.archives,
+            from: config.from,
+            is_once: matches!(config.role, Role::Collect { is_once: true, .. }),
+            data_dir: config.data_dir.clone(),
+            shards: config.shards,
+            replayed: self.replayed,
+            checkpoints: self.checkpoints,
+            totals,
+            hand: Box::new(move |shard, task| tasks.send(shard, task)),
+            reports: self.reports.1,
+            on_fatal: Box::new(move |error| drop(failures.send(error))),
+        })
+    }
+}

@@ -1,0 +1,272 @@
+//! What becomes of files that are followed: the state machine. Pure: what was seen and read in, what to read next out; times are passed in.
+//!
+//! It knows *contents* and not names. A content is where its inode is, as long as it begins as it did; when the inode is gone or was written anew, the content goes on in a
+//! copy of it (`copytruncate`) or in its archive, if one turns up that begins alike and whose name says so. So whatever rotation does, a content is read once, to its end.
+//!
+//! Invariants: a content is read by one task at a time; its offset never goes back; a file that took another's name is not begun before the other was read to its end.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::content::{FileId, FileKey, Head};
+use super::journal::{Entry, Offset, Replayed};
+use super::task::{Encoding, Ending, ReadOutcome, ReadReport};
+use crate::store::name::Stream;
+
+mod arrive;
+mod copies;
+mod file;
+mod leave;
+mod numbers;
+#[cfg(test)]
+mod tests;
+
+use copies::{Ignored, Twin};
+use file::Tracked;
+pub use numbers::TrackerNumbers;
+
+/// Where files that are there at the first start are begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum From {
+    /// With their first line.
+    Beginning,
+    /// Behind what they hold.
+    End,
+}
+
+/// A file that a look has found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its name.
+    pub path: Arc<Path>,
+    /// Its inode.
+    pub key: FileKey,
+    /// Its length.
+    pub size: u64,
+    /// When it was written to last, in nanoseconds since 1970.
+    pub modified_ns: i128,
+    /// How its bytes are stored.
+    pub encoding: Encoding,
+    /// Whether its name was asked for. Others in the same folder may be what rotation made of those.
+    pub is_matched: bool,
+}
+
+/// What to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Which content.
+    pub id: FileId,
+    /// Where it was seen last.
+    pub path: Arc<Path>,
+    /// Which file that must be.
+    pub key: FileKey,
+    /// See [`Found::encoding`].
+    pub encoding: Encoding,
+    /// From where.
+    pub offset: Offset,
+    /// By slot: what is stored already.
+    pub stored: [u64; Stream::SLOTS],
+    /// How it must begin.
+    pub head: Head,
+    /// See [`ReadTask::ending`](super::task::ReadTask::ending).
+    pub ending: Ending,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Tracker {
+    from: From,
+    /// Files are read once: their last lines end with them.
+    is_once: bool,
+    files: BTreeMap<FileId, Tracked>,
+    by_key: HashMap<FileKey, FileId>,
+    by_path: HashMap<Arc<Path>, FileId>,
+    /// Those that are nowhere to be found, the longest first.
+    former: VecDeque<FileId>,
+    /// Files that are the same as one that is still there, perhaps on their way to replace it.
+    twins: HashMap<FileKey, Twin>,
+    /// Files that are none of ours, or not yet.
+    ignored: HashMap<FileKey, Ignored>,
+    /// Files that were there before anything was read of which they could be copies, and when they were seen.
+    strangers: HashMap<FileKey, u64>,
+    /// See [`note_names`](Self::note_names).
+    names: HashSet<String>,
+    queue: VecDeque<FileId>,
+    next_id: FileId,
+    scans: u64,
+    entries: Vec<Entry>,
+    numbers: TrackerNumbers,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Nowhere to be found.
+    Gone,
+    Idle,
+    Queued,
+    Reading,
+}
+
+impl Tracker {
+    /// Goes on from what a journal said.
+    pub fn new(from: From, is_once: bool, replayed: &Replayed) -> Self {
+        // Files that are there at a later start have come since.
+        let from = if replayed.files.is_empty() { from } else { From::Beginning };
+        let files: BTreeMap<FileId, Tracked> =
+            replayed.files.iter().map(|(id, (record, offsets))| (*id, Tracked::remembered(record, *offsets))).collect();
+        Self {
+            from,
+            is_once,
+            former: files.keys().copied().collect(),
+            next_id: files.keys().last().map_or(1, |last| last + 1),
+            files,
+            by_key: HashMap::new(),
+            by_path: HashMap::new(),
+            twins: HashMap::new(),
+            ignored: HashMap::new(),
+            strangers: HashMap::new(),
+            names: HashSet::new(),
+            queue: VecDeque::new(),
+            scans: 0,
+            entries: Vec::new(),
+            numbers: TrackerNumbers::default(),
+        }
+    }
+
+    /// What is to be written to the journal before anything else is read.
+    pub fn take_entries(&mut self) -> Vec<Entry> {
+        std::mem::take(&mut self.entries)
+    }
+
+    /// A file was seen. Returns whether nothing is known of it: then [`add`](Self::add) it, by how it begins.
+    pub fn saw(&mut self, found: &Found, now_ms: u64) -> bool {
+        let Some(id) = self.by_key.get(&found.key).copied() else {
+            return !self.saw_twin(found) && self.is_of_interest(found) && self.is_decided(found, now_ms);
+        };
+        let scans = self.scans;
+        let file = self.files.get_mut(&id).expect("a key belongs to a file");
+        let is_first = file.seen < scans;
+        file.seen = scans;
+        if file.path != found.path && file.record.head.len == 0 && file.size != found.size && file.phase != Phase::Reading {
+            // Another name, and nothing is known by which it could be the same: the inode may be another file's by now.
+            self.forget(id);
+            return true;
+        }
+        // Of two names of one file the first counts.
+        if is_first && file.path != found.path {
+            file.rename(found);
+            self.entries.push(Entry::File(file.record.clone()));
+        }
+        let is_this = file.path == found.path;
+        file.is_rotated |= is_this && !found.is_matched;
+        if is_this {
+            self.take_name(&found.path, id);
+        }
+        let file = self.files.get_mut(&id).expect("a key belongs to a file");
+        let shortest = file.offset.bytes.max(u64::from(file.record.head.len));
+        let is_shorter = found.encoding == Encoding::Plain && found.size < shortest;
+        if is_shorter && file.phase != Phase::Reading {
+            self.rewritten(id);
+            return true;
+        } else if file.size != found.size {
+            (file.size, file.changed_ms, file.is_at_end, file.ending) = (found.size, now_ms, false, Ending::Open);
+            file.modified_ns = found.modified_ns;
+            self.enqueue(id);
+        } else if !file.is_at_end && file.phase == Phase::Idle && file.failed_ms.is_none() {
+            self.enqueue(id);
+        }
+        false
+    }
+
+    /// A look at everything begins.
+    pub fn begin_scan(&mut self) {
+        self.scans += 1;
+        self.note_names();
+    }
+
+    fn enqueue(&mut self, id: FileId) {
+        let file = self.files.get_mut(&id).expect("known");
+        match file.phase {
+            Phase::Idle => {
+                file.phase = Phase::Queued;
+                self.queue.push_back(id);
+            }
+            Phase::Reading => file.is_due = true,
+            Phase::Queued | Phase::Gone => {}
+        }
+    }
+
+    /// The next file to read, if there is one. Tell with [`done`](Self::done) what came of it.
+    pub fn next_job(&mut self) -> Option<Job> {
+        let at = self.queue.iter().position(|id| self.may_begin(*id))?;
+        let id = self.queue.remove(at).expect("just found");
+        let is_once = self.is_once;
+        let file = self.files.get_mut(&id).expect("queued");
+        file.phase = Phase::Reading;
+        file.is_due = false;
+        Some(Job {
+            id,
+            path: file.path.clone(),
+            key: file.record.key,
+            encoding: file.encoding,
+            offset: file.offset,
+            stored: file.stored,
+            head: file.record.head,
+            ending: if is_once || file.encoding == Encoding::Gzip { Ending::Line } else { file.ending },
+        })
+    }
+
+    fn may_begin(&self, id: FileId) -> bool {
+        let file = &self.files[&id];
+        let waits_for = file.after.and_then(|before| self.files.get(&before));
+        let waits = waits_for.is_some_and(|before| before.phase != Phase::Gone && !before.is_at_end && before.failed_ms.is_none());
+        !waits
+    }
+
+    /// A task has ended.
+    pub fn done(&mut self, report: &ReadReport, now_ms: u64) {
+        let id = report.id;
+        let Some(file) = self.files.get_mut(&id) else { return };
+        file.phase = Phase::Idle;
+        file.offset = file.offset.max(Offset { bytes: report.offset, is_mid_line: report.is_mid_line });
+        if report.head != file.record.head {
+            file.record.head = report.head;
+            self.entries.push(Entry::File(file.record.clone()));
+        }
+        match &report.outcome {
+            ReadOutcome::AtEnd => {
+                file.is_at_end = !file.is_due;
+                file.size = if file.encoding == Encoding::Plain { file.size.max(file.offset.bytes) } else { file.size };
+                if file.is_due {
+                    self.enqueue(id);
+                }
+            }
+            ReadOutcome::More => self.enqueue(id),
+            ReadOutcome::Rewritten => self.rewritten(id),
+            ReadOutcome::Failed(_) => {
+                file.failed_ms = Some(now_ms);
+                self.numbers.failures += 1;
+            }
+            ReadOutcome::Stopped => {}
+        }
+    }
+
+    /// Whether anything is known of a content.
+    pub fn is_known(&self, id: FileId) -> bool {
+        self.files.contains_key(&id)
+    }
+
+    /// Where a content was seen last.
+    pub fn path(&self, id: FileId) -> Option<Arc<Path>> {
+        self.files.get(&id).map(|file| file.path.clone())
+    }
+
+    /// It could not be opened where it was: another file is there, or none. The next scan tells.
+    pub fn missed(&mut self, id: FileId) {
+        if let Some(file) = self.files.get_mut(&id) {
+            file.phase = Phase::Idle;
+            file.is_at_end = false;
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! New files: contents that are known, copies of them, and contents that begin.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::copies::Twin;
+use super::file::Tracked;
+use super::{Found, From, Phase, Tracker};
+use crate::limits::WATCH_FILES_MAX;
+use crate::store::name::Stream;
+use crate::watch::content::{FileId, FileKey, Head, rotation_base};
+use crate::watch::journal::{Entry, FileRecord, Offset};
+use crate::watch::task::Encoding;
+
+impl Tracker {
+    /// Takes new files, by how each begins. What goes on in one of them is found before any of them counts as new.
+    pub fn add(&mut self, news: Vec<(Found, Vec<u8>)>, now_ms: u64) {
+        let mut at: HashMap<FileKey, Vec<FileId>> = HashMap::new();
+        self.former.iter().for_each(|id| at.entry(self.files[id].record.key).or_default().push(*id));
+        let by_inode = |tracker: &Self, found: &Found, head: &[u8]| {
+            let here = at.get(&found.key).map_or(&[][..], Vec::as_slice);
+            tracker.known(here, |file| file.record.head.is_of(head) && file.is_within(found))
+        };
+        let by_content = |tracker: &Self, found: &Found, head: &[u8]| {
+            tracker.known(&tracker.former, |file| {
+                file.record.key.ino == found.key.ino && file.is_certainly(head) && file.is_within(found) || file.may_go_on_in(found, head)
+            })
+        };
+        let (mut rest, mut later, mut fresh) = (Vec::new(), Vec::new(), HashSet::new());
+        for (found, head) in news {
+            if self.by_key.contains_key(&found.key) {
+                continue; // by another name
+            }
+            match by_inode(self, &found, &head) {
+                Some(id) => drop(fresh.insert(self.locate(id, &found, now_ms))),
+                None => later.push((found, head)),
+            }
+        }
+        for (found, head) in later {
+            if self.by_key.contains_key(&found.key) {
+                continue;
+            }
+            match by_content(self, &found, &head) {
+                Some(id) => drop(fresh.insert(self.locate(id, &found, now_ms))),
+                None => rest.push((found, head)),
+            }
+        }
+        for (found, head) in rest {
+            if self.by_key.contains_key(&found.key) {
+                continue;
+            }
+            if let Some(of) = self.original(&found, &head) {
+                self.twins.insert(found.key, Twin { of, seen: self.scans, found });
+            } else if !found.is_matched && self.scans == 1 {
+                self.strangers.insert(found.key, self.scans);
+            } else if !self.may_yet_be_copy(&found, &head, now_ms) {
+                self.ignored.remove(&found.key);
+                fresh.extend(self.begin(&found, &head, now_ms));
+            } else {
+                self.put_off(&found, now_ms);
+            }
+        }
+        self.put_in_order(&fresh);
+    }
+
+    /// Of those that rotation made of one file, each waits for the one that was written before it.
+    fn put_in_order(&mut self, fresh: &HashSet<FileId>) {
+        if fresh.is_empty() {
+            return;
+        }
+        let mut made: HashMap<PathBuf, Vec<(i128, FileId)>> = HashMap::new();
+        for (id, file) in self.files.iter().filter(|(_, file)| file.phase != Phase::Gone && !file.is_at_end) {
+            made.entry(rotation_base(&file.path)).or_default().push((file.modified_ns, *id));
+        }
+        for mut of_one in made.into_values() {
+            of_one.sort_unstable();
+            for pair in of_one.windows(2).filter(|pair| fresh.contains(&pair[1].1)) {
+                self.put_after(pair[1].1, pair[0].1);
+            }
+        }
+    }
+
+    /// Of those that are gone, the one of which most is known.
+    fn known<'a>(&self, of: impl IntoIterator<Item = &'a FileId>, is_it: impl Fn(&Tracked) -> bool) -> Option<FileId> {
+        let candidates = of.into_iter().filter(|id| is_it(&self.files[id]));
+        candidates.max_by_key(|id| (self.files[id].record.head.len, **id)).copied()
+    }
+
+    /// A content that was gone goes on here.
+    pub(super) fn locate(&mut self, id: FileId, found: &Found, now_ms: u64) -> FileId {
+        self.former.retain(|former| *former != id);
+        self.take_name(&found.path, id);
+        self.by_key.insert(found.key, id);
+        let scans = self.scans;
+        let file = self.files.get_mut(&id).expect("known");
+        let is_elsewhere = file.record.key != found.key || file.path != found.path;
+        file.rename(found);
+        file.record.key = found.key;
+        (file.encoding, file.size, file.changed_ms, file.seen, file.phase) = (found.encoding, found.size, now_ms, scans, Phase::Idle);
+        file.modified_ns = found.modified_ns;
+        file.is_rotated = !found.is_matched;
+        if is_elsewhere {
+            self.entries.push(Entry::File(file.record.clone()));
+        }
+        self.enqueue(id);
+        id
+    }
+
+    fn begin(&mut self, found: &Found, head: &[u8], now_ms: u64) -> Option<FileId> {
+        if self.files.len() - self.former.len() >= WATCH_FILES_MAX {
+            self.numbers.refused += 1;
+            return None;
+        }
+        let is_at_end = self.from == From::End && self.scans <= 1 && found.encoding == Encoding::Plain;
+        // What of its last line is there already is none of ours.
+        let offset = Offset { bytes: if is_at_end { found.size } else { 0 }, is_mid_line: is_at_end && found.size > 0 };
+        let id = self.insert(found.key, found, Head::of(head), offset, now_ms);
+        self.enqueue(id);
+        Some(id)
+    }
+
+    /// `id` is not begun before `before` is read to its end. No two wait for each other.
+    fn put_after(&mut self, id: FileId, before: FileId) {
+        let mut at = before;
+        while let Some(next) = self.files.get(&at).and_then(|file| file.after) {
+            if next == id {
+                self.files.get_mut(&at).expect("just seen").after = None;
+                break;
+            }
+            at = next;
+        }
+        self.files.get_mut(&id).expect("known").after = Some(before);
+    }
+
+    pub(super) fn insert(&mut self, key: FileKey, found: &Found, head: Head, offset: Offset, now_ms: u64) -> FileId {
+        let id = self.next_id;
+        self.next_id += 1;
+        let record = FileRecord { id, key, head, path: found.path.to_path_buf() };
+        self.entries.push(Entry::File(record.clone()));
+        if offset != Offset::default() {
+            self.entries.push(Entry::Read(id, [offset; Stream::SLOTS]));
+        }
+        let mut file = Tracked::remembered(&record, [offset; Stream::SLOTS]);
+        file.rename(found);
+        (file.encoding, file.size, file.changed_ms, file.seen, file.phase) = (found.encoding, found.size, now_ms, self.scans, Phase::Idle);
+        file.modified_ns = found.modified_ns;
+        self.files.insert(id, file);
+        self.by_key.insert(key, id);
+        self.take_name(&found.path, id);
+        id
+    }
+
+    /// The name belongs to `id` from now on; who had it is read to its end first.
+    pub(super) fn take_name(&mut self, path: &Arc<Path>, id: FileId) {
+        let Some(before) = self.by_path.insert(path.clone(), id).filter(|before| *before != id) else { return };
+        if let Some(file) = self.files.get_mut(&before).filter(|file| file.phase != Phase::Gone) {
+            (file.is_rotated, file.is_at_end) = (true, false);
+            self.numbers.rotated += 1;
+            self.enqueue(before);
+            self.put_after(id, before);
+        }
+    }
+}

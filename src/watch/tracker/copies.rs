@@ -1,0 +1,117 @@
+//! Files that are, or may be, copies of one that is followed: `copytruncate` makes one, and then empties the original; archiving makes one, and then deletes it.
+//!
+//! While both are there a copy is not read. When the original is emptied or gone, its content goes on in the copy. What has the name of a copy, came while the original was followed, and is
+//! a copy of nothing that is known, is what rotation made of a file before anybody could look at it, and is read.
+
+use std::path::Path;
+
+use super::file::Tracked;
+use super::{Found, Phase, Tracker};
+use crate::limits::WATCH_LAST_LINE_IDLE;
+use crate::watch::content::{FileId, is_rotated_name, rotation_base};
+
+/// A copy of a content that is still where it was.
+#[derive(Debug)]
+pub(super) struct Twin {
+    pub(super) found: Found,
+    pub(super) of: FileId,
+    pub(super) seen: u64,
+}
+
+/// See [`Tracker`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ignored {
+    size: u64,
+    /// Since when it has that length.
+    since_ms: u64,
+    /// It may be a copy that is being made, or a file of its own: time will tell.
+    pub(super) is_undecided: bool,
+    pub(super) seen: u64,
+}
+
+impl Ignored {
+    fn is_old(&self, found: &Found, now_ms: u64) -> bool {
+        self.size == found.size && self.since_ms + WATCH_LAST_LINE_IDLE.as_millis() as u64 <= now_ms
+    }
+}
+
+/// What names of copies of `path` may begin with.
+pub(super) fn names(path: &Path) -> Vec<String> {
+    let base = rotation_base(path);
+    [base.file_name(), base.file_stem()].into_iter().flatten().map(|name| name.to_string_lossy().into_owned()).collect()
+}
+
+impl Tracker {
+    /// Whether a file that nothing is known of is to be looked at: its name was asked for, or rotation may have made it of a file that was read. One whose name
+    /// said nothing when it was first seen is a stranger: it was there before, and whatever is read later, it is none of that.
+    pub(super) fn is_of_interest(&mut self, found: &Found) -> bool {
+        if found.is_matched {
+            return true;
+        }
+        let is_stranger = self.strangers.contains_key(&found.key) || !self.is_wanted(found);
+        if is_stranger {
+            self.strangers.insert(found.key, self.scans);
+        }
+        !is_stranger
+    }
+
+    /// A copy that has grown beyond what it is a copy of is none.
+    pub(super) fn saw_twin(&mut self, found: &Found) -> bool {
+        let Some(twin) = self.twins.get_mut(&found.key) else { return false };
+        (twin.seen, twin.found) = (self.scans, found.clone());
+        let is_copy = self.files.get(&twin.of).is_some_and(|original| original.fits(found));
+        if !is_copy {
+            self.twins.remove(&found.key);
+        }
+        is_copy
+    }
+
+    /// Whether rotation may have made it of a file that was read.
+    fn is_wanted(&self, found: &Found) -> bool {
+        let name = found.path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+        let may_be = name.match_indices(['.', '-', '_', '~']).any(|(end, _)| self.names.contains(&name[..end]));
+        may_be && self.files.values().any(|file| file.may_be_copied() && is_rotated_name(&found.path, &file.path))
+    }
+
+    /// Whether it is to be looked at: what was no use before is looked at again when it has grown, or has not for a while.
+    pub(super) fn is_decided(&mut self, found: &Found, now_ms: u64) -> bool {
+        let Some(ignored) = self.ignored.get_mut(&found.key) else { return true };
+        ignored.seen = self.scans;
+        ignored.size != found.size || ignored.is_old(found, now_ms)
+    }
+
+    /// Whether it may be a copy that is being made: too short to tell, or longer than its original was when that was looked at; and not for long.
+    pub(super) fn may_yet_be_copy(&self, found: &Found, head: &[u8], now_ms: u64) -> bool {
+        let is_old = self.ignored.get(&found.key).is_some_and(|ignored| ignored.is_old(found, now_ms));
+        let is_short =
+            |file: &Tracked| file.may_be_copied() && file.record.head.may_grow_from(head) && is_rotated_name(&found.path, &file.path);
+        let is_long = |file: &Tracked| file.phase != Phase::Gone && file.is_alike(found, head);
+        !is_old && self.files.values().any(|file| is_short(file) || is_long(file))
+    }
+
+    /// What is still there and the same as a new file, so far.
+    pub(super) fn original(&self, found: &Found, head: &[u8]) -> Option<FileId> {
+        let is_it = |file: &Tracked| file.phase != Phase::Gone && file.is_alike(found, head) && file.fits(found);
+        self.files.iter().find(|(_, file)| is_it(file)).map(|(id, _)| *id)
+    }
+
+    /// It is looked at again when it has grown, or has not for a while.
+    pub(super) fn put_off(&mut self, found: &Found, now_ms: u64) {
+        let known = self.ignored.get(&found.key).filter(|known| known.size == found.size);
+        let since_ms = known.map_or(now_ms, |known| known.since_ms);
+        self.ignored.insert(found.key, Ignored { size: found.size, since_ms, is_undecided: true, seen: self.scans });
+    }
+
+    /// A file is not to be followed, for now.
+    pub fn ignore(&mut self, found: &Found, now_ms: u64) {
+        self.ignored.insert(found.key, Ignored { size: found.size, since_ms: now_ms, is_undecided: false, seen: self.scans });
+    }
+
+    /// What names of copies may begin with: those of files that were read, without what rotation adds, and without their ends.
+    pub(super) fn note_names(&mut self) {
+        self.names.clear();
+        for file in self.files.values().filter(|file| file.may_be_copied()) {
+            self.names.extend(names(&file.path));
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! One content, and what may be it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{Found, Phase};
+use crate::store::name::Stream;
+use crate::watch::content::{FileId, is_rotated_name};
+use crate::watch::journal::{FileRecord, Offset};
+use crate::watch::task::{Encoding, Ending};
+
+/// See the module [`tracker`](super).
+#[derive(Debug)]
+pub(super) struct Tracked {
+    pub(super) record: FileRecord,
+    pub(super) path: Arc<Path>,
+    pub(super) encoding: Encoding,
+    pub(super) size: u64,
+    /// When it was written to last, by its file system.
+    pub(super) modified_ns: i128,
+    pub(super) offset: Offset,
+    pub(super) stored: [u64; Stream::SLOTS],
+    pub(super) phase: Phase,
+    /// It is to be read again after the task under way.
+    pub(super) is_due: bool,
+    /// Found in this scan, or since.
+    pub(super) seen: u64,
+    /// It took this one's name.
+    pub(super) after: Option<FileId>,
+    /// Read to its end, as far as anybody knows.
+    pub(super) is_at_end: bool,
+    /// Its name was taken, or is not asked for.
+    pub(super) is_rotated: bool,
+    /// What its end was taken for.
+    pub(super) ending: Ending,
+    pub(super) changed_ms: u64,
+    pub(super) failed_ms: Option<u64>,
+}
+
+impl Tracked {
+    /// A content that a journal knows, and nobody has seen yet.
+    pub(super) fn remembered(record: &FileRecord, offsets: [Offset; Stream::SLOTS]) -> Self {
+        Self {
+            path: record.path.as_path().into(),
+            record: record.clone(),
+            encoding: Encoding::Plain,
+            size: 0,
+            modified_ns: 0,
+            offset: offsets.into_iter().min().unwrap_or_default(),
+            stored: offsets.map(|offset| offset.bytes),
+            phase: Phase::Gone,
+            is_due: false,
+            seen: 0,
+            after: None,
+            is_at_end: false,
+            is_rotated: false,
+            ending: Ending::Open,
+            changed_ms: 0,
+            failed_ms: None,
+        }
+    }
+
+    /// Whether copies of it are looked for: while it is where it was, only if something of it was read.
+    pub(super) fn may_be_copied(&self) -> bool {
+        0 < self.offset.bytes || self.phase == Phase::Gone
+    }
+
+    /// Whether a file that begins with `head` is this one for sure, wherever it is.
+    pub(super) fn is_certainly(&self, head: &[u8]) -> bool {
+        self.record.head.is_full() && self.record.head.is_of(head)
+    }
+
+    /// Whether the content, which is gone, goes on in `found`: a copy or an archive of it.
+    pub(super) fn may_go_on_in(&self, found: &Found, head: &[u8]) -> bool {
+        self.is_alike(found, head) && self.is_within(found)
+    }
+
+    /// Whether `found` holds everything that was read.
+    pub(super) fn is_within(&self, found: &Found) -> bool {
+        found.encoding == Encoding::Gzip || self.offset.bytes <= found.size
+    }
+
+    /// Whether `found` begins as this one does, and has a name that rotation makes.
+    pub(super) fn is_alike(&self, found: &Found, head: &[u8]) -> bool {
+        let is_known = 0 < self.record.head.len && self.may_be_copied();
+        is_known && self.record.head.is_of(head) && is_rotated_name(&found.path, &self.path)
+    }
+
+    /// Whether a copy could be so long.
+    pub(super) fn fits(&self, found: &Found) -> bool {
+        self.phase == Phase::Gone || found.encoding == Encoding::Gzip || found.size <= self.size
+    }
+
+    pub(super) fn rename(&mut self, found: &Found) {
+        self.path = found.path.clone();
+        self.record.path = found.path.to_path_buf();
+    }
+}

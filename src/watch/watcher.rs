@@ -1,0 +1,364 @@
+//! The thread that follows files: it looks, opens, and hands files to the shards that read them. What to do, the [`Tracker`] says.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, Sender, bounded, select};
+use flate2::read::MultiGzDecoder;
+
+use super::checkpoints::Checkpoints;
+use super::content::{FileId, FileKey};
+use super::journal::Replayed;
+use super::notices::Notices;
+use super::open_files::OpenFiles;
+use super::patterns::{self, Archives, Pattern};
+use super::task::{Encoding, ReadOutcome, ReadReport, ReadTask};
+use super::tracker::{self, Found, Job, Tracker};
+use crate::limits::{
+    WATCH_GATHER, WATCH_HEAD_BYTES, WATCH_POLL, WATCH_POLL_ALONE, WATCH_POLL_TIME_SHARE, WATCH_PROBLEMS_MAX, WATCH_READS_MAX,
+    WATCH_TOLD_TIME_SHARE,
+};
+use crate::metrics::files::FileTotals;
+use crate::store::error::StorageError;
+
+/// Hands a task to a shard by its number. Returns whether it takes any.
+pub type Hand = Box<dyn Fn(usize, ReadTask) -> bool + Send>;
+
+/// What there is to follow, and how.
+pub struct WatcherConfig {
+    /// Files, folders, globs.
+    pub patterns: Vec<Pattern>,
+    /// Whether archives are read.
+    pub archives: Archives,
+    /// Where files begin that are there at the first start.
+    pub from: tracker::From,
+    /// Everything is read once, to its end.
+    pub is_once: bool,
+    /// The store's folder, which is never followed.
+    pub data_dir: PathBuf,
+    /// How many shards read.
+    pub shards: usize,
+    /// What a former process has read.
+    pub replayed: Replayed,
+    /// Where it is remembered.
+    pub checkpoints: Arc<Checkpoints>,
+    /// What is counted.
+    pub totals: Arc<FileTotals>,
+    /// The way to the shards.
+    pub hand: Hand,
+    /// The way back.
+    pub reports: Receiver<ReadReport>,
+    /// Called once, if the journal can't be written.
+    pub on_fatal: Box<dyn Fn(StorageError) + Send>,
+}
+
+/// The running thread.
+#[derive(Debug)]
+pub struct Watcher {
+    stop: Sender<()>,
+    /// Told when everything was read once.
+    complete: Receiver<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Watcher {
+    /// Starts it.
+    pub fn start(config: WatcherConfig) -> io::Result<Self> {
+        let (stop, stopping) = bounded(1);
+        let (completed, complete) = bounded(1);
+        let thread = thread::Builder::new().name("files".to_owned()).spawn(move || Work::new(config).run(&stopping, &completed))?;
+        Ok(Self { stop, complete, thread })
+    }
+
+    /// Told when everything was read once, if that was asked for.
+    pub fn complete(&self) -> &Receiver<()> {
+        &self.complete
+    }
+
+    /// Hands out nothing more. What shards have they finish, or leave to the next start.
+    pub fn stop(self) {
+        let _ = self.stop.send(()); // one that has ended needs no telling
+        let _ = self.thread.join();
+    }
+}
+
+struct Work {
+    config: WatcherConfig,
+    tracker: Tracker,
+    open: OpenFiles,
+    notices: Notices,
+    /// Names that are asked for, as the last scan found them.
+    matched: HashSet<Arc<Path>>,
+    /// By content, and by name: so that what takes a name over is read by the same shard, in order.
+    shard_by_id: HashMap<FileId, usize>,
+    shard_by_path: HashMap<Arc<Path>, usize>,
+    next_shard: usize,
+    /// What is wrong with files, as it was said.
+    problems: HashMap<PathBuf, String>,
+    reading: usize,
+    origin: Instant,
+    next_scan: Instant,
+    /// However much is told.
+    earliest_scan: Instant,
+}
+
+impl Work {
+    fn new(config: WatcherConfig) -> Self {
+        let now = Instant::now();
+        Self {
+            tracker: Tracker::new(config.from, config.is_once, &config.replayed),
+            config,
+            open: OpenFiles::default(),
+            notices: Notices::new(),
+            matched: HashSet::new(),
+            shard_by_id: HashMap::new(),
+            shard_by_path: HashMap::new(),
+            next_shard: 0,
+            problems: HashMap::new(),
+            reading: 0,
+            origin: now,
+            next_scan: now,
+            earliest_scan: now,
+        }
+    }
+
+    fn run(mut self, stopping: &Receiver<()>, completed: &Sender<()>) {
+        loop {
+            if self.next_scan <= Instant::now() {
+                self.scan();
+            }
+            if let Err(error) = self.hand_out()
+                && !error.is_full()
+            {
+                return (self.config.on_fatal)(error);
+            }
+            self.publish();
+            if self.config.is_once && self.tracker.is_complete() {
+                let _ = completed.try_send(());
+            }
+            let wait = self.next_scan.saturating_duration_since(Instant::now());
+            select! {
+                recv(stopping) -> _ => return,
+                recv(self.config.reports) -> report => match report {
+                    Ok(report) => self.take(report),
+                    Err(_) => return, // no shard is left
+                },
+                recv(self.notices.told()) -> _ => self.hear(),
+                default(wait) => {}
+            }
+            let reports = self.config.reports.clone();
+            reports.try_iter().for_each(|report| self.take(report));
+        }
+    }
+
+    /// Something came or went.
+    fn scan_soon(&mut self) {
+        self.next_scan = self.next_scan.min(self.earliest_scan.max(Instant::now() + WATCH_GATHER));
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.origin.elapsed().as_millis() as u64
+    }
+
+    /// Looks at everything.
+    fn scan(&mut self) {
+        let begun = Instant::now();
+        let now_ms = self.now_ms();
+        self.tracker.begin_scan();
+        let scan = patterns::scan(&self.config.patterns, self.config.archives, &self.config.data_dir);
+        self.tell_problems(scan.errors);
+        let mut news = Vec::new();
+        for found in &scan.found {
+            if self.tracker.saw(found, now_ms) {
+                self.meet(found, now_ms, &mut news);
+            }
+        }
+        self.tracker.add(news, now_ms);
+        let open = &self.open;
+        self.tracker.end_scan(now_ms, |id| open.size(id));
+        self.matched = scan.found.into_iter().filter(|found| found.is_matched).map(|found| found.path).collect();
+        self.notices.watch(scan.folders);
+        self.open.close_idle();
+        let (tracker, matched) = (&self.tracker, &self.matched);
+        self.shard_by_id.retain(|id, _| tracker.is_known(*id));
+        self.shard_by_path.retain(|path, _| matched.contains(path));
+        let poll = if self.notices.is_everything_told() { WATCH_POLL } else { WATCH_POLL_ALONE };
+        let (ended, took) = (Instant::now(), begun.elapsed());
+        self.next_scan = ended + poll.max(took * WATCH_POLL_TIME_SHARE);
+        self.earliest_scan = ended + took * WATCH_TOLD_TIME_SHARE;
+        if let Err(error) = self.config.checkpoints.tidy()
+            && !error.is_full()
+        {
+            (self.config.on_fatal)(error);
+        }
+    }
+
+    /// Looks how a new file begins.
+    fn meet(&mut self, found: &Found, now_ms: u64, news: &mut Vec<(Found, Vec<u8>)>) {
+        match head(found) {
+            Ok(Some(head)) if is_binary(&head) => {
+                self.tracker.ignore(found, now_ms);
+                self.problem(&found.path, "it is no text: it holds a NUL byte near its beginning".to_owned());
+            }
+            Ok(Some(head)) => news.push((found.clone(), head)),
+            Ok(None) => {} // another file by now: the next scan
+            Err(error) => {
+                self.tracker.ignore(found, now_ms);
+                self.problem(&found.path, error.to_string());
+            }
+        }
+    }
+
+    /// Looks at what was told.
+    fn hear(&mut self) {
+        thread::sleep(WATCH_GATHER);
+        let news = self.notices.take();
+        if news.is_all {
+            self.scan_soon();
+            return;
+        }
+        let now_ms = self.now_ms();
+        for path in news.changed {
+            let is_matched = self.matched.contains(path.as_path());
+            if let Ok(Some(found)) = patterns::look(&path, self.config.archives, is_matched)
+                && is_matched
+                && self.tracker.saw(&found, now_ms)
+            {
+                self.scan_soon();
+            }
+        }
+    }
+
+    fn take(&mut self, report: ReadReport) {
+        self.reading -= 1;
+        if let ReadOutcome::Failed(error) = &report.outcome {
+            let path = self.tracker.path(report.id).unwrap_or_else(|| Path::new("").into());
+            self.problem(&path, error.to_string());
+        }
+        if let ReadOutcome::Rewritten = &report.outcome {
+            self.scan_soon(); // what it was may go on in a copy
+            self.open.close(report.id);
+        }
+        self.open.is_read(report.id);
+        let now_ms = self.now_ms();
+        self.tracker.done(&report, now_ms);
+    }
+
+    /// Hands out what may be read, as far as places go. The journal knows each file first.
+    fn hand_out(&mut self) -> Result<(), StorageError> {
+        loop {
+            self.config.checkpoints.flush()?;
+            for entry in self.tracker.take_entries() {
+                // The disk is full: it is kept, and written by the next flush.
+                self.config.checkpoints.append(entry).or_else(|error| if error.is_full() { Ok(()) } else { Err(error) })?;
+            }
+            self.config.checkpoints.flush()?;
+            if self.reading == WATCH_READS_MAX {
+                return Ok(());
+            }
+            let Some(job) = self.tracker.next_job() else { return Ok(()) };
+            self.begin(job);
+        }
+    }
+
+    fn begin(&mut self, job: Job) {
+        match self.open.get(job.id, &job.path, job.key) {
+            Ok(Some(file)) => {
+                let shard = self.shard(&job);
+                let Job { id, path, encoding, offset, stored, head, ending, .. } = job;
+                let task =
+                    ReadTask { id, file, path, encoding, offset: offset.bytes, is_mid_line: offset.is_mid_line, stored, head, ending };
+                if (self.config.hand)(shard, task) {
+                    self.reading += 1;
+                } else {
+                    self.tracker.missed(id);
+                }
+            }
+            Ok(None) => {
+                // Renamed or gone a moment ago: a scan finds it, or does not.
+                self.tracker.missed(job.id);
+                self.scan_soon();
+            }
+            Err(error) => {
+                self.problem(&job.path, error.to_string());
+                let report = ReadReport {
+                    id: job.id,
+                    offset: job.offset.bytes,
+                    is_mid_line: job.offset.is_mid_line,
+                    head: job.head,
+                    outcome: ReadOutcome::Failed(error),
+                };
+                let now_ms = self.now_ms();
+                self.tracker.done(&report, now_ms);
+            }
+        }
+    }
+
+    fn shard(&mut self, job: &Job) -> usize {
+        if let Some(shard) = self.shard_by_id.get(&job.id) {
+            return *shard;
+        }
+        let (next, shards) = (&mut self.next_shard, self.config.shards);
+        let shard = *self.shard_by_path.entry(job.path.clone()).or_insert_with(|| {
+            *next = (*next + 1) % shards;
+            *next
+        });
+        self.shard_by_id.insert(job.id, shard);
+        shard
+    }
+
+    fn tell_problems(&mut self, errors: Vec<(PathBuf, io::Error)>) {
+        errors.into_iter().for_each(|(path, error)| self.problem(&path, error.to_string()));
+    }
+
+    /// Says what is wrong with a file, once.
+    fn problem(&mut self, path: &Path, what: String) {
+        if self.problems.get(path) == Some(&what) {
+            return;
+        }
+        if self.problems.len() == WATCH_PROBLEMS_MAX {
+            self.problems.clear();
+        }
+        self.config.totals.errors.add(1);
+        tracing::warn!("{}: {what}; it is passed over, and looked at again", path.display());
+        self.problems.insert(path.to_owned(), what);
+    }
+
+    fn publish(&self) {
+        let numbers = self.tracker.numbers();
+        let totals = &self.config.totals;
+        totals.files.set(numbers.files);
+        totals.open.set(self.open.len() as u64);
+        totals.lag_bytes.set(numbers.lag_bytes);
+        totals.rotated.set(numbers.rotated);
+        totals.truncated.set(numbers.rewritten);
+        totals.lost_bytes.set(numbers.lost_bytes);
+        totals.refused.set(numbers.refused);
+    }
+}
+
+/// How a file begins, after decompression; none if its name belongs to another one by now.
+fn head(found: &Found) -> io::Result<Option<Vec<u8>>> {
+    let file = File::open(&found.path)?;
+    let meta = file.metadata()?;
+    if (FileKey { dev: meta.dev(), ino: meta.ino() }) != found.key {
+        return Ok(None);
+    }
+    let mut head = Vec::with_capacity(WATCH_HEAD_BYTES);
+    match found.encoding {
+        Encoding::Plain => file.take(WATCH_HEAD_BYTES as u64).read_to_end(&mut head)?,
+        Encoding::Gzip => MultiGzDecoder::new(file).take(WATCH_HEAD_BYTES as u64).read_to_end(&mut head)?,
+    };
+    Ok(Some(head))
+}
+
+/// A program that writes on where it was in a file that was emptied leaves a hole of NULs before: that is text.
+fn is_binary(head: &[u8]) -> bool {
+    head.first() != Some(&0) && head.contains(&0)
+}

@@ -264,8 +264,8 @@ mod tests {
         for _ in 0..SEGMENT_FILTERS_BYTES_MAX.div_ceil(FILTER_BYTES_MAX) {
             full.push(1, Some(0), full.blocks[0].stats.clone());
             full.set_filter(Filter::from_words(vec![1; FILTER_BYTES_MAX / 8]));
-            bytes.push(0);
         }
+        bytes.resize(full.archive_bytes() as usize, 0);
         std::fs::write(id.archive_name(Some(Codec::Zstd)).in_dir(dir.path()), bytes).unwrap();
         std::fs::write(id.meta_name().in_dir(dir.path()), full.encode()).unwrap();
         assert!(table(dir.path(), id) == full);

@@ -299,7 +299,9 @@ pub const FILTER_SHARE: usize = 12;
 pub const FILTER_CPU_SHARE: u64 = 4;
 /// How long there must have been nothing to compress before filters are made that load left out.
 pub const INDEX_LATE_REST: Duration = Duration::from_millis(250);
-/// Archives that wait for that, of 40 bytes: 80 GB of raw lines in segments of 5 MB, minutes of full load.
+/// What is kept of an archive that waits for that.
+pub const INDEX_LATE_SEGMENT_BYTES: usize = 40;
+/// How many wait: 80 GB of raw lines in segments of 5 MB, minutes of full load.
 pub const INDEX_LATE_SEGMENTS_MAX: usize = 16 * KIB;
 /// The filters of one segment: enough for 2 GiB of raw lines. Blocks beyond have none. They are in memory while the segment is compressed.
 pub const SEGMENT_FILTERS_BYTES_MAX: usize = 32 * MIB;

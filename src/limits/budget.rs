@@ -4,12 +4,12 @@ use super::{
     ARCHIVE_READ_BYTES, BATCH_BYTES, BATCHES_PER_STREAM, BLOCK_BYTES, CSV_COLUMNS_MAX, CSV_HEADER_BYTES_MAX, EXECUTOR_IO_BYTES,
     HISTORY_SAMPLES_MAX, HTTP_BUFFER_BYTES, HTTP_CONNECTIONS_MAX, HTTP_DOWNLOAD_PIECE_BYTES, HTTP_DOWNLOADS_MAX, HTTP_REQUESTS_MAX,
     HTTP_SEARCH_BLOCKS_MAX, HTTP_SEARCH_GROUPS_MAX, HTTP_SEARCH_PIECE_BYTES, HTTP_SEARCH_PIECES_MAX, HTTP_SEARCH_WAITING_BYTES_MAX,
-    HTTP_TAIL_EVENTS_BYTES_MAX, HTTP_TAIL_PIECE_BYTES, HTTP_TAIL_PIECES_MAX, INDEX_LATE_SEGMENTS_MAX, KIB, LITERAL_AUTOMATON_BYTES_MAX,
-    MIB, PARTIAL_SHARED_BYTES, PARTIAL_SMALL_BYTES, QUERY_REGEX_BYTES_MAX, QUERY_REGEXES_MAX, QUERY_TERMS_MAX, RECEIVE_BYTES,
-    REGEX_CACHE_BYTES, REGEX_PROGRAM_BYTES_MAX, RELP_ANSWER_BYTES, RELP_ANSWER_RUNS_MAX, RELP_MEMORIES_MAX, RELP_RESEND_LINES_MAX,
-    RULE_SHOWN_BYTES_MAX, RULES_MAX, SEARCH_BLOCK_BYTES, SEARCH_GROUP_NAME_BYTES_MAX, SEARCH_GROUPS_MAX, SEARCH_LINE_BYTES,
-    SERVICE_NAME_BYTES_MAX, SERVICES_MAX, SHARDS_MAX, SOURCE_NAME_BYTES_MAX, SOURCES_COUNTED_MAX, SOURCES_SHOWN_MAX, TEXT_SHAPE_BYTES_MAX,
-    WATCH_FILES_MAX, WATCH_FORMER_MAX, WATCH_READS_MAX,
+    HTTP_TAIL_EVENTS_BYTES_MAX, HTTP_TAIL_PIECE_BYTES, HTTP_TAIL_PIECES_MAX, INDEX_LATE_SEGMENT_BYTES, INDEX_LATE_SEGMENTS_MAX, KIB,
+    LITERAL_AUTOMATON_BYTES_MAX, MIB, PARTIAL_SHARED_BYTES, PARTIAL_SMALL_BYTES, QUERY_REGEX_BYTES_MAX, QUERY_REGEXES_MAX, QUERY_TERMS_MAX,
+    RECEIVE_BYTES, REGEX_CACHE_BYTES, REGEX_PROGRAM_BYTES_MAX, RELP_ANSWER_BYTES, RELP_ANSWER_RUNS_MAX, RELP_MEMORIES_MAX,
+    RELP_RESEND_LINES_MAX, RULE_SHOWN_BYTES_MAX, RULES_MAX, SEARCH_BLOCK_BYTES, SEARCH_GROUP_NAME_BYTES_MAX, SEARCH_GROUPS_MAX,
+    SEARCH_LINE_BYTES, SERVICE_NAME_BYTES_MAX, SERVICES_MAX, SHARDS_MAX, SOURCE_NAME_BYTES_MAX, SOURCES_COUNTED_MAX, SOURCES_SHOWN_MAX,
+    TEXT_SHAPE_BYTES_MAX, WATCH_FILES_MAX, WATCH_FORMER_MAX, WATCH_READS_MAX,
 };
 
 /// Program, allocator, thread stacks and everything small.
@@ -140,13 +140,15 @@ impl MemoryBudget {
         let late_bytes = DECODER_BYTES + 3 * segment_filters_bytes_max;
         let filters_bytes = (raw_segments + 1) * segment_filters_bytes_max
             + compress_threads * (block_bytes + FILTER_WORDS_BYTES + late_bytes)
-            + GROWTH * 40 * INDEX_LATE_SEGMENTS_MAX;
+            + GROWTH * INDEX_LATE_SEGMENT_BYTES * INDEX_LATE_SEGMENTS_MAX;
         // A block as it is stored, as lines, and as text. Of long lines one is looked at in the whole process.
         let looked_at_bytes = |block_bytes: usize| block_bytes * 5 / 4 + 2 * block_bytes;
         // First tables are read, and made where there are none: the cutter's buffer exists twice while it is doubled. Then blocks: what matches is a run of lines,
         // waits with others, and is sent in pieces; or it is counted in groups, which are then named and written.
         let tables_bytes = 3 * block_bytes + 2 * segment_filters_bytes_max;
-        let run_bytes = GROWTH * BLOCK_BYTES + SEARCH_LINE_BYTES * (BLOCK_BYTES / STORED_LINE_BYTES_MIN).next_power_of_two();
+        // They are put in order with the help of as many places again.
+        let lines_max = BLOCK_BYTES / STORED_LINE_BYTES_MIN;
+        let run_bytes = GROWTH * BLOCK_BYTES + SEARCH_LINE_BYTES * (lines_max.next_power_of_two() + lines_max);
         // A row of JSON or CSV is written piece by piece; its service and its message are decoded whole.
         let waiting_bytes = HTTP_SEARCH_WAITING_BYTES_MAX
             + block_bytes

@@ -1,6 +1,7 @@
 //! Matching lines, counted. Pure.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
 
 use super::matcher;
 use super::query::Field;
@@ -14,7 +15,7 @@ use crate::store::segment::{BlockStats, TimeRange};
 pub enum By {
     /// The level.
     Level,
-    /// The value of a field. Of an array each element: a line with two tags is counted by both.
+    /// The value of a field. Of an array each element, once: a line with two tags is counted by both. `null` is no value.
     Field(Field),
     /// Spans of so many microseconds, from 1970 UTC on.
     Time(i64),
@@ -53,8 +54,6 @@ enum Group {
     TimeAndLevel(i64, u8),
     /// Without a value of the field.
     None,
-    /// Beyond the most groups that are kept apart.
-    Other,
 }
 
 /// Numbers of lines.
@@ -63,22 +62,24 @@ pub struct Counts {
     /// All of them.
     pub total: u64,
     groups: HashMap<Group, u64>,
+    /// Those of the groups that are not kept apart.
+    other: u64,
 }
 
 impl Counts {
     /// The groups by name, the largest first; spans of time by time, and levels by level. Those that come after the first `max` are one.
     pub fn groups(&self, max: usize) -> Vec<(String, u64)> {
         let mut groups: Vec<(&Group, u64)> = self.groups.iter().map(|(group, &lines)| (group, lines)).collect();
-        groups.sort_by(|(a, a_lines), (b, b_lines)| match (a, b) {
-            (Group::Other, _) | (_, Group::Other) => a.cmp(b),
+        groups.sort_unstable_by(|(a, a_lines), (b, b_lines)| match (a, b) {
             (Group::Text(_), _) | (_, Group::Text(_)) => b_lines.cmp(a_lines).then_with(|| a.cmp(b)),
             _ => a.cmp(b),
         });
-        if max < groups.len() {
-            let rest = groups.drain(max.saturating_sub(1)..).map(|(_, lines)| lines).sum();
-            groups.push((&Group::Other, rest));
+        let mut other = self.other;
+        if max < groups.len() + usize::from(0 < other) {
+            other += groups.drain(max.saturating_sub(1)..).map(|(_, lines)| lines).sum::<u64>();
         }
-        groups.into_iter().map(|(group, lines)| (group.name(), lines)).collect()
+        let named = groups.into_iter().map(|(group, lines)| (group.name(), lines));
+        named.chain((0 < other).then(|| ("(other)".to_owned(), other))).collect()
     }
 
     /// Spans of time that were counted by level, the first `max` of them: when each begins, and its lines by level.
@@ -92,9 +93,33 @@ impl Counts {
         times.into_iter().take(max).map(|(begin_us, levels)| (Timestamp(begin_us).to_rfc3339(), levels)).collect()
     }
 
+    /// Groups get their places as they come, and keep them: one that has a place has all its lines.
+    fn add_to(&mut self, group: Group, lines: u64) {
+        if self.groups.len() < SEARCH_GROUPS_MAX {
+            *self.groups.entry(group).or_default() += lines;
+        } else {
+            *self.groups.get_mut(&group).unwrap_or(&mut self.other) += lines;
+        }
+    }
+}
+
+/// What one of several threads has counted since it last added that to what all of them count.
+///
+/// Invariant: no more than [`SEARCH_GROUPS_MAX`] groups are held back, and none of them is refused a place here.
+#[derive(Debug)]
+pub(super) struct Part<'a> {
+    all: &'a Mutex<Counts>,
+    own: Counts,
+}
+
+impl<'a> Part<'a> {
+    pub(super) fn of(all: &'a Mutex<Counts>) -> Self {
+        Self { all, own: Counts::default() }
+    }
+
     /// Counts a line.
     pub(super) fn add(&mut self, by: Option<&By>, line: &[u8], time_us: i64, times: &mut TimeReader) {
-        self.total += 1;
+        self.own.total += 1;
         match by {
             None => {}
             Some(By::Level) => self.add_to(Group::Level(members::facts(line, times).level as u8), 1),
@@ -142,23 +167,28 @@ impl Counts {
             }
             Some(By::Time(_) | By::TimeAndLevel(_) | By::Field(_)) => return false,
         }
-        self.total += stats.lines;
+        self.own.total += stats.lines;
         true
     }
 
-    /// Adds what somebody else has counted.
-    pub(super) fn merge(&mut self, other: Counts) {
-        self.total += other.total;
-        other.groups.into_iter().for_each(|(group, lines)| self.add_to(group, lines));
+    fn add_to(&mut self, group: Group, lines: u64) {
+        if matches!(&group, Group::Text(name) if SEARCH_GROUP_NAME_BYTES_MAX < name.len()) {
+            self.own.other += lines;
+            return;
+        }
+        if self.own.groups.len() == SEARCH_GROUPS_MAX {
+            self.hand_over();
+        }
+        self.own.add_to(group, lines);
     }
 
-    fn add_to(&mut self, group: Group, lines: u64) {
-        let is_long = matches!(&group, Group::Text(name) if SEARCH_GROUP_NAME_BYTES_MAX < name.len());
-        if is_long || (SEARCH_GROUPS_MAX <= self.groups.len() && !self.groups.contains_key(&group)) {
-            *self.groups.entry(Group::Other).or_default() += lines;
-        } else {
-            *self.groups.entry(group).or_default() += lines;
-        }
+    /// Adds what was counted to what all count.
+    pub(super) fn hand_over(&mut self) {
+        // Numbers that a panic elsewhere left half added are of a search that ends with it.
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.total += std::mem::take(&mut self.own.total);
+        all.other += std::mem::take(&mut self.own.other);
+        self.own.groups.drain().for_each(|(group, lines)| all.add_to(group, lines));
     }
 }
 
@@ -172,7 +202,6 @@ impl Group {
                 format!("{} {}", Timestamp(*begin_us).to_rfc3339(), Level::ALL[usize::from(*level)].name())
             }
             Self::None => "(none)".to_owned(),
-            Self::Other => "(other)".to_owned(),
         }
     }
 }

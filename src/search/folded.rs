@@ -1,11 +1,17 @@
 //! Finds an ASCII literal in any case, as fast as memory gives the bytes: two of its bytes are compared at 16 places at once. Pure.
 //!
-//! The same as `memchr::memmem` does for one case (Muła's "generic SIMD" search), with letters folded before they are compared.
+//! The same as `memchr::memmem` does for one case (Muła's "generic SIMD" search), with letters folded before they are compared. A long literal, which might be
+//! compared to its end at every place of a text that is like it, is followed from where its rare bytes stand by Knuth, Morris and Pratt's search.
+
+use crate::limits::QUERY_BYTES_MAX;
 
 /// Places that are looked at at once.
 const PLACES: usize = 16;
 /// The two bytes are among the first so many of a literal, so that what is read for a place stays near it.
 const REACH: usize = 32;
+
+/// Up to so many bytes, a literal is compared as a whole wherever its rare bytes stand.
+const SHORT: usize = 64;
 
 /// An ASCII literal, folded to lower case.
 #[derive(Debug)]
@@ -13,7 +19,11 @@ pub(super) struct Folded {
     literal: Box<[u8]>,
     /// Its rarest bytes, by where they stand.
     rare: [Rare; 2],
+    /// Of a long literal, how many bytes at the end of each beginning are a shorter beginning.
+    borders: Box<[u16]>,
 }
+
+const _: () = assert!(QUERY_BYTES_MAX <= u16::MAX as usize);
 
 #[derive(Debug, Clone, Copy)]
 struct Rare {
@@ -24,9 +34,9 @@ struct Rare {
 }
 
 impl Folded {
-    /// Of `literal`; `None` if it is empty, or not all ASCII.
+    /// Of `literal`; `None` if it is empty, not all ASCII, or longer than a query.
     pub(super) fn new(literal: &str) -> Option<Self> {
-        if literal.is_empty() || !literal.is_ascii() {
+        if literal.is_empty() || !literal.is_ascii() || QUERY_BYTES_MAX < literal.len() {
             return None;
         }
         let literal = literal.to_ascii_lowercase().into_bytes().into_boxed_slice();
@@ -38,27 +48,66 @@ impl Folded {
         let first = places().min_by_key(|&at| frequency(literal[at])).unwrap_or(0);
         let second = places().filter(|&at| at != first).min_by_key(|&at| frequency(literal[at])).unwrap_or(first);
         let rare = [rare(first), rare(second)];
-        Some(Self { literal, rare })
+        let borders = if SHORT < literal.len() { borders(&literal) } else { Box::default() };
+        Some(Self { literal, rare, borders })
     }
 
     /// The first place from `from` on where `text` has the literal.
     pub(super) fn find_at(&self, text: &[u8], from: usize) -> Option<usize> {
+        self.find_where(text, from, |_| true)
+    }
+
+    /// The first such place that is `right`.
+    pub(super) fn find_where(&self, text: &[u8], from: usize, is_right: impl Fn(usize) -> bool) -> Option<usize> {
+        if self.borders.is_empty() {
+            return self.find_candidate(text, from, |at| self.is_at(text, at) && is_right(at));
+        }
+        let mut next = from;
+        while let Some(mut at) = self.find_candidate(text, next, |_| true) {
+            let mut held = 0;
+            while at < text.len() {
+                held = self.held_after(held, text[at]);
+                at += 1;
+                if held == self.literal.len() && is_right(at - held) {
+                    return Some(at - held);
+                }
+                if held == 0 {
+                    break;
+                }
+            }
+            next = at;
+        }
+        None
+    }
+
+    /// How many bytes of the literal stand before `byte` and with it, where `held` stand before it.
+    fn held_after(&self, mut held: usize, byte: u8) -> usize {
+        let byte = byte.to_ascii_lowercase();
+        while 0 < held && self.literal.get(held) != Some(&byte) {
+            held = usize::from(self.borders[held - 1]);
+        }
+        held + usize::from(self.literal[held] == byte)
+    }
+
+    /// The first place from `from` on where both rare bytes stand as in the literal, there is room for it, and `is_right`.
+    fn find_candidate(&self, text: &[u8], from: usize, is_right: impl Fn(usize) -> bool) -> Option<usize> {
         let mut at = from;
         while at + self.literal.len() <= text.len() {
-            let [mut first, mut second] = [[0; PLACES]; 2];
             let places = match self.windows(text, at) {
                 Some([first, second]) => self.places(first, second),
                 None => {
                     // The end of the text: what is behind it is nothing.
-                    for (window, rare) in [(&mut first, self.rare[0]), (&mut second, self.rare[1])] {
+                    let window = |rare: Rare| {
+                        let mut window = [0; PLACES];
                         let rest = text.get(at + rare.at..).unwrap_or_default();
                         let len = rest.len().min(PLACES);
                         window[..len].copy_from_slice(&rest[..len]);
-                    }
-                    self.places(&first, &second)
+                        window
+                    };
+                    self.places(&window(self.rare[0]), &window(self.rare[1]))
                 }
             };
-            if let Some(found) = bits(places).map(|place| at + place).find(|&found| self.is_at(text, found)) {
+            if let Some(found) = bits(places).map(|place| at + place).find(|&found| is_right(found)) {
                 return Some(found);
             }
             at += PLACES;
@@ -103,6 +152,20 @@ impl Folded {
     }
 }
 
+/// Of each beginning of `literal`, how many bytes at its end, but not all, are the literal's beginning.
+fn borders(literal: &[u8]) -> Box<[u16]> {
+    let mut borders = vec![0_u16; literal.len()];
+    let mut held = 0;
+    for at in 1..literal.len() {
+        while 0 < held && literal[held] != literal[at] {
+            held = usize::from(borders[held - 1]);
+        }
+        held += usize::from(literal[held] == literal[at]);
+        borders[at] = held as u16;
+    }
+    borders.into_boxed_slice()
+}
+
 /// The numbers of the bits that are set.
 fn bits(mut set: u16) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
@@ -141,6 +204,40 @@ mod tests {
             bytes.splice(at..at, literal.to_ascii_uppercase().bytes());
             prop_assert_eq!(folded.find_at(&bytes, from), naive(&bytes));
         }
+    }
+
+    proptest! {
+        #[test]
+        fn a_long_one_is_found_among_what_is_like_it(
+            unit in "[abA]{1,5}",
+            times in 20..60usize,
+            end in "[abAB_]{60,70}",
+            text in prop::collection::vec(prop_oneof![3 => Just(None), 1 => "[abAB ]{1,30}".prop_map(Some)], 0..120),
+            wanted in 0..4usize,
+        ) {
+            let literal = unit.repeat(times) + &end;
+            let text: String = text.iter().map(|piece| piece.as_deref().unwrap_or(&unit).to_owned()).collect();
+            let text = format!("{text}{literal}{}{}{literal}x", unit.repeat(times), literal.to_ascii_uppercase());
+            let places: Vec<usize> = (0..text.len())
+                .filter(|&at| text.as_bytes()[at..].get(..literal.len()).is_some_and(|there| there.eq_ignore_ascii_case(literal.as_bytes())))
+                .collect();
+            let folded = Folded::new(&literal).unwrap();
+            prop_assert_eq!(folded.find_at(text.as_bytes(), 0), places.first().copied());
+            let wanted = places.get(wanted).copied();
+            prop_assert_eq!(folded.find_where(text.as_bytes(), 0, |at| Some(at) == wanted), wanted);
+            let after = places[0] + 1;
+            prop_assert_eq!(folded.find_at(text.as_bytes(), after), places.get(1).copied());
+        }
+    }
+
+    /// Compared as a whole at every place, this takes minutes.
+    #[test]
+    fn a_long_one_takes_no_longer_where_nearly_everything_is_like_it() {
+        let literal = "a".repeat(QUERY_BYTES_MAX - 2) + "b";
+        let text = "A".repeat(32 << 20);
+        let folded = Folded::new(&literal).unwrap();
+        assert_eq!(folded.find_at(text.as_bytes(), 0), None);
+        assert_eq!(Folded::new(&"a".repeat(1_000)).unwrap().find_where(text.as_bytes(), 0, |_| false), None);
     }
 
     #[test]

@@ -115,7 +115,7 @@ impl Matcher {
             let is_text = escape.is_none_or(|escape| end <= escape);
             // Where the query is what was found, and the line is its text, nothing more is to be asked.
             let is_match = match &self.condition {
-                Condition::Text(finder) if is_text && which == 0 => finder.is_at(block, at).filter(|&is_at| is_at),
+                Condition::Text(finder) if is_text && which == 0 => finder.is_at(line, at - start).filter(|&is_at| is_at),
                 _ => None,
             };
             if is_match.unwrap_or_else(|| self.matches(line)) {
@@ -240,7 +240,7 @@ impl Condition {
             Self::Regex(regex) => regex.is_match(line.text) || line.made_of().is_some_and(|text| regex.is_match(text)),
             Self::Levels(set) => set.contains(line.facts(times).level),
             Self::Service(test) => line.facts(times).service.as_ref().is_some_and(|service| test.string(service)),
-            Self::Field(keys, test) => keys.iter().any(|key| any_value(line.stored, key.as_bytes(), &mut |value| test.value(value))),
+            Self::Field(keys, test) => any_value(line.stored, keys, &mut |value| test.value(value)),
         }
     }
 }
@@ -255,34 +255,36 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Whether a value named `name` in `object` passes: the key is the whole name, or its beginning up to a dot, and leads into an object.
-fn any_value<'a>(object: &'a [u8], name: &[u8], passes: &mut impl FnMut(Value<'a>) -> bool) -> bool {
+/// Whether a value that has one of `names` in `object` passes: a key is the whole name, or its beginning up to a dot, and leads into an object.
+fn any_value<'a>(object: &'a [u8], names: &[impl AsRef<[u8]>], passes: &mut impl FnMut(Value<'a>) -> bool) -> bool {
     members::members(object).any(|(key, value)| {
         let key = members::decoded(key);
-        match (name.strip_prefix(&key[..]), value) {
+        names.iter().any(|name| match (name.as_ref().strip_prefix(&key[..]), value) {
             (Some([]), value) => passes(value),
-            (Some([b'.', rest @ ..]), Value::Object(inner)) => any_value(inner, rest, passes),
+            (Some([b'.', rest @ ..]), Value::Object(inner)) => any_value(inner, &[rest], passes),
             _ => false,
-        }
+        })
     })
 }
 
-/// The values of `field` in `line`, other than the service, as text: of an array each element.
+/// The values of `field` in `line`, other than the service, as text: of an array each element, none twice, and no `null`. A line has one message, the first.
 pub(super) fn values<'a>(line: &'a [u8], field: &Field) -> Vec<Cow<'a, [u8]>> {
     let mut values = Vec::new();
     let text = |value| match value {
-        Value::String(escaped) => members::decoded(escaped),
-        Value::Bare(text) | Value::Array(text) | Value::Object(text) => Cow::Borrowed(text),
+        Value::Bare(b"null") => None,
+        Value::String(escaped) => Some(members::decoded(escaped)),
+        Value::Bare(text) | Value::Array(text) | Value::Object(text) => Some(Cow::Borrowed(text)),
     };
-    for key in field.keys() {
-        any_value(line, key.as_bytes(), &mut |value| {
-            match value {
-                Value::Array(array) => values.extend(members::elements(array).map(text)),
-                value => values.push(text(value)),
-            }
-            false
-        });
-    }
+    let keys: Vec<&str> = field.keys().collect();
+    any_value(line, &keys, &mut |value| {
+        match value {
+            Value::Array(array) => values.extend(members::elements(array).filter_map(text)),
+            value => values.extend(text(value)),
+        }
+        *field == Field::Message && !values.is_empty()
+    });
+    values.sort_unstable();
+    values.dedup();
     values
 }
 
@@ -410,5 +412,22 @@ mod tests {
         assert!(!matches("k", "{\"m\":\"\u{212a}\"}"), "letters fold within ASCII");
         assert!(!matches("x", "damaged xx"));
         assert!(matches("damaged", "damaged xx"));
+    }
+
+    #[test]
+    fn what_stands_across_two_lines_is_in_neither() {
+        let long = "x".repeat(100);
+        let line = format!("{{\"m\":\"ë{long}\",\"n\":\"{long}ë\"}}");
+        let block = format!("{line}\n{line}\n{{\"m\":\"\\n\"}}\n{line}\n");
+        let across = ["}\n{".to_owned(), "\\\"}\n{\\\"m".to_owned(), "ë\\\"}\n{".to_owned(), format!("{long}ë\\\"}}\n{{\\\"m")];
+        let mut queries: Vec<String> =
+            across.iter().flat_map(|text| [format!("\"{text}\""), format!("*\"{text}\"*"), format!("m=\"{text}\"")]).collect();
+        queries.extend(["\"}\n{\" OR \"}\n{\\\"\"".to_owned(), r"/\}\s\{/".to_owned(), r"/(?s)\}.\{/".to_owned()]);
+        for query in queries {
+            let expr = query::parse(&query).unwrap_or_else(|error| panic!("{}", error.pointed_at(&query)));
+            let mut found = Vec::new();
+            Matcher::new(&expr).unwrap().each_match(block.as_bytes(), |line| found.push(String::from_utf8_lossy(line)));
+            assert!(found.is_empty(), "{query}: {found:?}");
+        }
     }
 }

@@ -81,11 +81,20 @@ enum Finding {
 }
 
 impl Finding {
-    /// Where it first stands from `from` on.
-    fn find_at(&self, text: &[u8], from: usize) -> Option<(usize, usize)> {
+    /// Where it first stands in `text` so that its start and its end are `right`.
+    fn find_where(&self, text: &[u8], is_right: impl Fn(usize, usize) -> bool) -> Option<(usize, usize)> {
         match self {
-            Self::Folded(folded, len) => folded.find_at(text, from).map(|start| (start, start + len)),
-            Self::Regex(regex) => regex.find_at(text, from).map(|found| (found.start(), found.end())),
+            Self::Folded(folded, len) => folded.find_where(text, 0, |start| is_right(start, start + len)).map(|start| (start, start + len)),
+            Self::Regex(regex) => {
+                let mut from = 0;
+                while let Some(found) = regex.find_at(text, from) {
+                    if is_right(found.start(), found.end()) {
+                        return Some((found.start(), found.end()));
+                    }
+                    from = found.start() + 1;
+                }
+                None
+            }
         }
     }
 }
@@ -114,13 +123,13 @@ impl Finder {
 
     /// Whether `text` holds the literal, beginning and ending where words do.
     pub(super) fn is_in(&self, text: &[u8]) -> bool {
-        self.any(text, |start, end| self.is_whole(text, start, end))
+        self.literal.find_where(text, |start, end| self.is_whole(text, start, end)).is_some()
     }
 
-    /// Whether what stands at `start`, where the literal was found, begins and ends where words do. `None` if only a search can tell.
+    /// Whether what was found at `start`, of `text` or beyond its end, is within it, and begins and ends where words do. `None` if only a search can tell.
     pub(super) fn is_at(&self, text: &[u8], start: usize) -> Option<bool> {
         match self.literal {
-            Finding::Folded(_, len) => Some(self.is_whole(text, start, start + len)),
+            Finding::Folded(_, len) => Some(start + len <= text.len() && self.is_whole(text, start, start + len)),
             Finding::Regex(_) => None,
         }
     }
@@ -133,22 +142,12 @@ impl Finder {
 
     /// Whether `text` is the literal, with anything at its open ends.
     pub(super) fn is_all_of(&self, text: &[u8]) -> bool {
-        if !self.open_start && !self.open_end {
-            // It can't match at the start in two lengths: each of its characters matches one.
-            return self.literal.find_at(text, 0) == Some((0, text.len()));
+        let is_end = |end| self.open_end || end == text.len();
+        if self.open_start {
+            return self.literal.find_where(text, |_, end| is_end(end)).is_some();
         }
-        self.any(text, |start, end| (self.open_start || start == 0) && (self.open_end || end == text.len()))
-    }
-
-    fn any(&self, text: &[u8], is_right: impl Fn(usize, usize) -> bool) -> bool {
-        let mut from = 0;
-        while let Some((start, end)) = self.literal.find_at(text, from) {
-            if is_right(start, end) {
-                return true;
-            }
-            from = start + 1;
-        }
-        false
+        // It can't match at the start in two lengths: each of its characters matches one.
+        self.literal.find_where(text, |_, _| true).is_some_and(|(start, end)| start == 0 && is_end(end))
     }
 }
 

@@ -13,7 +13,7 @@ use crossbeam_channel::{Receiver, bounded};
 use self::merge::{Merge, Run};
 use self::plan::{Plan, plan};
 use super::block::{Reader, Unit};
-use super::count::{By, Counts};
+use super::count::{By, Counts, Part};
 use super::matcher::Matcher;
 use super::prune::Pruner;
 use super::query::Expr;
@@ -123,7 +123,7 @@ pub fn lines(
     mut emit: impl FnMut(Found<'_>) -> ControlFlow<()>,
 ) -> Result<Stats, SearchError> {
     let search = Search::prepare(request)?;
-    let Plan { mut units, mut stats, .. } = plan(&search, None)?;
+    let Plan { mut units, mut stats } = plan(&search, None)?;
     let first_key = |unit: &Unit| match order {
         Order::NewestFirst => order.key(unit.time.max_us),
         Order::OldestFirst => order.key(unit.time.min_us),
@@ -147,19 +147,20 @@ pub fn lines(
 /// Counts matching lines, as a whole and by `by`.
 pub fn count(request: &Request<'_>, by: Option<&By>) -> Result<(Counts, Stats), SearchError> {
     let search = Search::prepare(request)?;
-    let Plan { units, mut counts, mut stats } = plan(&search, Some(by))?;
-    let begin = || (Scanner::new(&search), Counts::default(), Stats::default());
-    let work = |(scanner, counts, stats): &mut (Scanner<'_>, Counts, Stats), at: usize| {
+    let counts = Mutex::<Counts>::default();
+    let Plan { units, mut stats } = plan(&search, Some((by, &counts)))?;
+    let begin = || (Scanner::new(&search), Part::of(&counts), Stats::default());
+    let work = |(scanner, part, stats): &mut (Scanner<'_>, Part<'_>, Stats), at: usize| {
         stats.blocks_read += 1;
-        scanner.count(&units[at], by, counts).unwrap_or_else(|error| stats.add_damage(error.to_string()));
+        scanner.count(&units[at], by, part).unwrap_or_else(|error| stats.add_damage(error.to_string()));
+        part.hand_over();
         ControlFlow::Continue(())
     };
-    search.share(units.len(), begin, work, |(_, part, part_stats)| {
-        counts.merge(part);
+    search.share(units.len(), begin, work, |(_, _, part_stats)| {
         stats.blocks_read += part_stats.blocks_read;
         part_stats.damaged.into_iter().for_each(|what| stats.add_damage(what));
     });
-    Ok((counts, stats))
+    Ok((counts.into_inner().unwrap_or_else(PoisonError::into_inner), stats))
 }
 
 /// A request with everything that its threads share.
@@ -312,9 +313,9 @@ impl<'a> Scanner<'a> {
         })
     }
 
-    fn count(&mut self, unit: &Unit, by: Option<&By>, counts: &mut Counts) -> Result<(), StorageError> {
+    fn count(&mut self, unit: &Unit, by: Option<&By>, part: &mut Part<'_>) -> Result<(), StorageError> {
         let needs_time = matches!(by, Some(By::Time(_) | By::TimeAndLevel(_)));
-        self.look(unit, |scanner| scanner.each(unit, needs_time, |line, _, time_us, times| counts.add(by, line, time_us, times)))
+        self.look(unit, |scanner| scanner.each(unit, needs_time, |line, _, time_us, times| part.add(by, line, time_us, times)))
     }
 }
 

@@ -37,15 +37,16 @@ impl Run {
     }
 
     /// Puts the lines in order, and keeps the first `limit` of them. Lines of one time stay in the order of their file, or in the reverse. Where they are most of
-    /// `block`, it is taken as it is; otherwise they are copied.
+    /// what `block` takes, it is taken as it is; otherwise they are copied.
     pub(super) fn finish(&mut self, order: Order, limit: Option<usize>, block: &mut Vec<u8>) {
         if order == Order::NewestFirst {
             self.lines.reverse();
         }
         self.lines.sort_by_key(|entry| entry.key); // stable, and fast where most of it is in order
         self.lines.truncate(limit.unwrap_or(usize::MAX));
+        self.lines.shrink_to_fit();
         let bytes: usize = self.lines.iter().map(|entry| entry.len as usize).sum();
-        if block.len() <= 2 * bytes {
+        if block.capacity() <= 2 * bytes {
             self.bytes = std::mem::take(block);
             return;
         }
@@ -59,7 +60,7 @@ impl Run {
 
     /// What it takes while it waits.
     fn waiting_bytes(&self) -> usize {
-        self.bytes.len() + SEARCH_LINE_BYTES * self.lines.len()
+        self.bytes.capacity() + SEARCH_LINE_BYTES * self.lines.capacity()
     }
 }
 
@@ -122,5 +123,24 @@ impl Merge {
             }
         }
         ControlFlow::Continue(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_waits_holds_no_more_than_is_counted_and_twice_its_lines() {
+        for (len, reserved) in [(100, 100), (150, 150), (100, 100_000), (100_000, 100_000)] {
+            let mut block = Vec::with_capacity(reserved);
+            block.resize(len, b'x');
+            let mut run = Run::default();
+            (0..1_000).for_each(|at| run.push(at, if at == 0 { 0 } else { 1 }, 98));
+            run.finish(Order::OldestFirst, Some(1), &mut block);
+            assert!(run.bytes.capacity() <= 2 * 98, "{len}: {}", run.bytes.capacity());
+            assert_eq!(run.waiting_bytes(), run.bytes.capacity() + SEARCH_LINE_BYTES);
+            assert_eq!(run.lines.capacity(), 1);
+        }
     }
 }

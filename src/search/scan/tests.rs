@@ -1,3 +1,5 @@
+mod counts;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -239,6 +241,12 @@ fn any_query() -> impl Strategy<Value = String> {
         "/msg=.t/",
         "\"error:auth-api:timeout\"",
         "-\"15:00:03 host\"",
+        "\"two\nlines\"",
+        // Across the ends of lines, where nothing is.
+        "\"}\n{\"",
+        "*\"}\n{\\\"\"*",
+        "\"host\\\"}\n{\"",
+        "/\\}\\s\\{/",
     ]);
     word.prop_map(str::to_owned).prop_recursive(3, 12, 3, |inner| {
         prop_oneof![
@@ -424,8 +432,11 @@ fn archives_that_go_meanwhile_are_no_damage_and_a_stop_ends_it() {
     std::fs::remove_file(dir.path().join("logs_20261124_150000_000001.jsonl.gz")).unwrap();
     std::fs::remove_file(dir.path().join("logs.jsonl")).unwrap(); // sealed, archived, gone: what is held open stays
     let work = |scanner: &mut Scanner<'_>, unit: &Unit| {
-        let mut counts = Counts::default();
-        scanner.count(unit, None, &mut counts).map(|()| counts.total)
+        let counts = Mutex::<Counts>::default();
+        let mut part = Part::of(&counts);
+        scanner.count(unit, None, &mut part)?;
+        part.hand_over();
+        Ok(counts.lock().unwrap().total)
     };
     let take = |counted: Result<u64, StorageError>| {
         found += counted.unwrap();

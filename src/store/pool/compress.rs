@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crossbeam_channel::{Receiver, Sender, select};
+use crossbeam_channel::{Receiver, Sender, after, never, select};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::finish::{Output, Ready};
-use super::late::{Late, Outcome};
+use super::late::{Lacking, Late, Outcome};
 use super::{Job, SealedSegment, Shared};
 use crate::limits::{COMPRESS_NICE, INDEX_LATE_REST};
 use crate::record::stored::StoredScanner;
@@ -64,12 +64,14 @@ impl Worker {
     pub(super) fn run(self, stop: &Receiver<()>, core: Option<usize>) {
         settle_thread(core);
         let mut bench = Bench::default();
-        let jobs = &self.shared.jobs;
+        let Shared { jobs, late, .. } = &*self.shared;
         while !self.shared.is_stopped() {
+            let rested = if late.is_empty() { never() } else { after(INDEX_LATE_REST) };
             let job = select! {
                 recv(jobs) -> job => job.ok(),
                 recv(stop) -> _ => jobs.try_recv().ok(),
-                default(INDEX_LATE_REST) => {
+                recv(late.arrived) -> _ => continue,
+                recv(rested) -> _ => {
                     self.index_late(&mut bench);
                     continue;
                 }
@@ -84,19 +86,19 @@ impl Worker {
         let Shared { disk, dir, codec, late, .. } = &*self.shared;
         let Some(codec) = *codec else { return };
         while self.shared.has_rested()
-            && let Some(id) = late.pop()
+            && let Some(lacking) = late.pop()
         {
             let start_ns = thread_cpu_ns();
-            let outcome = Late { decoder, stored, raw, filters }.index(disk, dir, (id, codec), || self.shared.has_rested());
+            let outcome = Late { decoder, stored, raw, filters }.index(disk, dir, (lacking, codec), || self.shared.has_rested());
             self.shared.stats().index_late_cpu_ns.fetch_add(thread_cpu_ns() - start_ns, Ordering::Relaxed);
             match outcome {
-                Ok(Outcome { indexed, is_whole }) => {
+                Ok(Outcome { indexed, next }) => {
                     self.shared.stats().blocks_indexed_late.fetch_add(indexed, Ordering::Relaxed);
-                    if !is_whole {
-                        late.push(id, true);
+                    if let Some(from) = next {
+                        late.push(Lacking { from, ..lacking }, true);
                     }
                 }
-                Err(error) => tracing::debug!("no filters for {}: {error}", id.archive_name(Some(codec))),
+                Err(error) => tracing::debug!("no filters for {}: {error}", lacking.id.archive_name(Some(codec))),
             }
         }
     }
@@ -173,7 +175,7 @@ impl Worker {
             None => compressor.insert(Compressor::new(codec).map_err(failed)?),
         };
         let mut meta = Meta::new(Some(codec));
-        let mut unindexed = 0;
+        let (mut unindexed, mut first_unindexed) = (0, None);
         let mut add = |block: &[u8], stats: Option<&BlockStats>| -> Result<(), Failed> {
             if self.shared.is_stopped() {
                 return Err(Failed::Stopped);
@@ -193,6 +195,7 @@ impl Worker {
                     self.shared.stats().index_cpu_ns.fetch_add(index_ns, Ordering::Relaxed);
                 } else {
                     unindexed += 1;
+                    first_unindexed.get_or_insert((meta.blocks.len() - 1) as u32);
                 }
             }
             Ok(())
@@ -215,7 +218,7 @@ impl Worker {
             add(&[], None)?; // no bytes at all are no gzip file
         }
         self.shared.stats().blocks_unindexed.fetch_add(unindexed, Ordering::Relaxed);
-        Ok((Output::Archive { written: Written::new(archive, &self.shared.dir, name), is_indexed: unindexed == 0 }, meta))
+        Ok((Output::Archive { written: Written::new(archive, &self.shared.dir, name), first_unindexed }, meta))
     }
 
     /// The table of a segment that stays raw. What the shard knows is taken as it is, so that the bytes need not be read again.

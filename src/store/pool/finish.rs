@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use crossbeam_channel::Receiver;
 
+use super::late::Lacking;
 use super::{SealedSegment, Shared};
 use crate::limits::FINISH_GROUP_MAX;
 use crate::store::disk::DiskFile;
@@ -24,8 +25,8 @@ pub(super) struct Ready {
 /// What is to be made durable.
 #[derive(Debug)]
 pub(super) enum Output {
-    /// An archive, which replaces the raw file, and whether its blocks have the filters that they can have.
-    Archive { written: Written, is_indexed: bool },
+    /// An archive, which replaces the raw file, and the first of its blocks that might have a filter and has none.
+    Archive { written: Written, first_unindexed: Option<u32> },
     /// The raw file itself.
     Raw(DiskFile),
 }
@@ -39,7 +40,7 @@ struct Member {
     segment: SealedSegment,
     meta: Meta,
     archive: Option<Named>,
-    is_indexed: bool,
+    first_unindexed: Option<u32>,
 }
 
 impl Finisher {
@@ -68,10 +69,10 @@ impl Finisher {
         let mut members = Vec::with_capacity(group.len());
         for ready in group.drain(..) {
             let Ready { segment, output, meta } = ready;
-            let is_indexed = !matches!(output, Output::Archive { is_indexed: false, .. });
+            let first_unindexed = if let Output::Archive { first_unindexed, .. } = output { first_unindexed } else { None };
             let before = segment.on_durable.as_ref().and_then(|on_durable| on_durable.before.clone());
             match before.map_or(Ok(()), |before| before()).and_then(|()| self.name(output)) {
-                Ok(archive) => members.push(Member { segment, meta, archive, is_indexed }),
+                Ok(archive) => members.push(Member { segment, meta, archive, first_unindexed }),
                 Err(error) => self.put_back([segment], error)?,
             }
         }
@@ -111,7 +112,7 @@ impl Finisher {
 
     /// The archive is durable: writes its table, removes what it replaces, and gives the permit back.
     fn release(&self, member: Member, archive: Option<Durable>) -> Result<(), StorageError> {
-        let Member { segment, meta, archive: _, is_indexed } = member;
+        let Member { segment, meta, archive: _, first_unindexed } = member;
         let bytes = meta.encode();
         let write_meta = || durable::write_rebuildable(&self.shared.disk, &self.shared.dir, segment.id.meta_name(), &bytes);
         let written = write_meta();
@@ -120,8 +121,11 @@ impl Finisher {
         }
         // With the raw file gone there may be space for the table now; without it, the next start rebuilds it.
         match written.or_else(|error| if error.is_full() { write_meta() } else { Err(error) }) {
-            Ok(()) if is_indexed => {}
-            Ok(()) => self.shared.late.push(segment.id, false),
+            Ok(()) => {
+                if let Some(from) = first_unindexed {
+                    self.shared.late.push(Lacking { id: segment.id, from }, false);
+                }
+            }
             Err(error) if error.is_full() => {
                 durable::discard(&self.shared.disk, &self.shared.dir, segment.id.meta_name());
                 self.shared.stats().metas_skipped.fetch_add(1, Ordering::Relaxed);

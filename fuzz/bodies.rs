@@ -280,6 +280,7 @@ pub(crate) fn recovery(data: &[u8]) {
             shards,
             accepted: Stream::Logs,
             index: Index::On,
+            numbers: Default::default(),
             permits: &RawPermits::new(4),
         })
     };

@@ -8,12 +8,14 @@
 //! One thread of the control plane does the looking ([`watcher`]); the state machine that it obeys is pure ([`tracker`]), and so are the identity of a file
 //! ([`content`]) and the journal of checkpoints ([`journal`]). Shards read: a file is handed to one as a [`task`](task::ReadTask), and comes back with its report.
 
+pub mod beyond;
 pub mod checkpoints;
 pub mod content;
 pub mod journal;
 mod notices;
 mod open_files;
 pub mod patterns;
+pub mod sources;
 pub mod task;
 pub mod tracker;
 pub mod watcher;

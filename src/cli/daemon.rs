@@ -44,6 +44,7 @@ use crate::store::pool::{Pool, PoolConfig};
 use crate::store::recover::{self, RecoveryConfig};
 use crate::store::retention::RetentionStats;
 use crate::store::unread::Unread;
+use crate::watch::checkpoints;
 use crate::watch::watcher::Watcher;
 
 /// The share of the drain's time that peers get to finish what they are sending; the rest is for writing and compressing it.
@@ -135,29 +136,32 @@ impl Running {
             .map_err(|error| Failure::refused(format_args!("{error:#}")))?;
         let long_start = LongStart::begin("recovering the data directory").map_err(broken)?;
         let permits = RawPermits::new(config.raw_segments);
+        let journal = checkpoints::read(&disk, &config.data_dir).map_err(Failure::Storage)?;
         let mut recovered = recover::recover(&RecoveryConfig {
             disk: disk.clone(),
             dir: &config.data_dir,
             shards: config.shards,
             accepted: config.role.accepted(),
             index: config.index,
+            numbers: journal.numbers(),
             permits: &permits,
         })
         .map_err(|error| match error {
             StorageError::Unusable { .. } => Failure::refused(error),
             error => Failure::Storage(error),
         })?;
-        let replayed = following::recover(config, &disk, &mut recovered).map_err(Failure::Storage)?;
-        drop(long_start);
-        let pool = start_pool(config, disk.clone(), &permits, failures)?;
-        recovered.sealed.into_iter().for_each(|segment| pool.handle().submit(segment));
-        let gate = IntakeGate::new(config.min_free);
-        let retention = Arc::<RetentionStats>::default();
+        let replayed = following::recover(config, &disk, journal, &mut recovered).map_err(Failure::Storage)?;
         let marks = recovered.writers.iter().map(|streams| std::array::from_fn(|stream| streams[stream].mark()));
         let accepted = config.role.accepted();
         let reader = StoreReader { disk: disk.clone(), dir: config.data_dir.clone(), marks: Marks::new(accepted, marks.collect()) };
         let following =
             replayed.map(|replayed| Following::begin(config, &disk, &reader.marks, replayed)).transpose().map_err(Failure::Storage)?;
+        drop(long_start);
+        // Not before the checkpoints are true: they are compared with raw segments.
+        let pool = start_pool(config, disk.clone(), &permits, failures)?;
+        recovered.sealed.into_iter().for_each(|segment| pool.handle().submit(segment));
+        let gate = IntakeGate::new(config.min_free);
+        let retention = Arc::<RetentionStats>::default();
         telemetry.store_opened(StoreSource {
             dir: config.data_dir.clone(),
             permits: permits.clone(),

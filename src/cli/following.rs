@@ -1,5 +1,6 @@
 //! Files that are followed, from the recovery of their checkpoints to the thread that watches them.
 
+use std::cell::LazyCell;
 use std::io;
 use std::sync::Arc;
 
@@ -14,24 +15,28 @@ use crate::store::disk::Disk;
 use crate::store::error::StorageError;
 use crate::store::marks::Marks;
 use crate::store::recover::Recovered;
-use crate::watch::checkpoints::{self, Beyond, Checkpoints};
-use crate::watch::journal::Replayed;
-use crate::watch::patterns::Pattern;
+use crate::watch::checkpoints::{self, Checkpoints};
+use crate::watch::journal::{FileRecord, Journal, Replayed};
+use crate::watch::patterns::{self, Pattern};
+use crate::watch::sources::Sources;
 use crate::watch::task::ReadReport;
 use crate::watch::watcher::{Watcher, WatcherConfig};
 
-/// Who takes lines in besides.
-fn beyond(config: &Config) -> Beyond {
-    if config.role == Role::Serve { Beyond::Keep } else { Beyond::Cut }
-}
-
-/// Brings store and checkpoints together, if files are followed.
-pub(super) fn recover(config: &Config, disk: &Disk, recovered: &mut Recovered) -> Result<Option<Replayed>, StorageError> {
-    if config.watch.is_empty() {
-        checkpoints::share(disk, &config.data_dir)?;
+/// Brings store and checkpoints together. What is known of files, if any are followed.
+pub(super) fn recover(config: &Config, disk: &Disk, journal: Journal, recovered: &mut Recovered) -> Result<Option<Replayed>, StorageError> {
+    let dir = &config.data_dir;
+    if config.watch.is_empty() && journal.is_empty() {
         return Ok(None);
     }
-    checkpoints::recover(disk, &config.data_dir, config.role.accepted(), beyond(config), recovered).map(Some)
+    // Others have sent lines too, where files are not the only source: they do not give them again.
+    let is_only_source = config.role != Role::Serve;
+    let sources = LazyCell::new(|| Sources::of(patterns::scan(&config.watch, config.archives, dir)));
+    let has = is_only_source.then_some(|record: &FileRecord, bytes| sources.has(record, bytes));
+    let replayed = checkpoints::recover(disk, dir, journal, has, recovered)?;
+    if config.watch.is_empty() {
+        return checkpoints::settle(disk, dir, &replayed).map(|()| None);
+    }
+    Ok(Some(replayed))
 }
 
 /// What was set up for files, before the shards run.
@@ -44,7 +49,7 @@ pub(super) struct Following {
 
 impl Following {
     pub(super) fn begin(config: &Config, disk: &Disk, marks: &Arc<Marks>, replayed: Replayed) -> Result<Self, StorageError> {
-        let checkpoints = Checkpoints::begin(disk.clone(), &config.data_dir, marks.clone(), replayed.clone(), beyond(config))?;
+        let checkpoints = Checkpoints::begin(disk.clone(), &config.data_dir, marks.clone(), replayed.clone(), config.role == Role::Serve)?;
         Ok(Self { replayed, checkpoints, continuations: config.continuations.clone(), reports: bounded(WATCH_READS_MAX) })
     }
 

@@ -40,7 +40,7 @@ pub(super) async fn write_all(shard: Rc<Shard>, stream: Stream, mut file: Segmen
                 };
                 file.give_permit(permit);
             }
-            let checkpoint = moved.and_then(|moved| Checkpoint::new(&shard, stream, moved));
+            let checkpoint = moved.and_then(|moved| Checkpoint::new(&shard, moved));
             (file, batch) = write(&shard, file, batch, checkpoint).await?;
             shard.written(stream, &batch, file.sync_target());
         }
@@ -88,15 +88,14 @@ impl Moved {
 struct Checkpoint {
     checkpoints: Arc<Checkpoints>,
     shard: usize,
-    slot: usize,
     /// Until it is written.
     moved: Option<Moved>,
 }
 
 impl Checkpoint {
-    fn new(shard: &Shard, stream: Stream, moved: Moved) -> Option<Self> {
+    fn new(shard: &Shard, moved: Moved) -> Option<Self> {
         let checkpoints = shard.files.as_ref()?.shared.checkpoints.clone();
-        Some(Self { checkpoints, shard: shard.id, slot: stream.slot(), moved: Some(moved) })
+        Some(Self { checkpoints, shard: shard.id, moved: Some(moved) })
     }
 
     /// Writes it for a batch that is to be appended to `file`. After an error, the same call goes on where it stopped.
@@ -104,7 +103,7 @@ impl Checkpoint {
         let Some(Moved { is_of_both, files }) = self.moved.take() else { return self.checkpoints.flush() };
         let (from, bytes) = (file.len(), batch.bytes());
         let (seq, to, crc) = (file.seq(), from + bytes.len() as u64, crc32fast::hash(bytes));
-        let extent = Extent { shard: self.shard, slot: self.slot, seq, from, to, crc };
+        let extent = Extent { shard: self.shard, stream: file.stream(), seq, from, to, crc };
         self.checkpoints.append(Entry::Batch { extent, is_of_both, files })
     }
 }
@@ -131,11 +130,11 @@ async fn seal(shard: &Rc<Shard>, file: SegmentWriter, end: SegmentEnd, stamps: V
     let (metrics, clock) = (shard.metrics.clone(), shard.clock);
     let checkpoints = shard.files.as_ref().map(|files| files.shared.checkpoints.clone());
     let before = checkpoints.clone().map(|checkpoints| -> BeforeDurable { Arc::new(move || checkpoints.sync()) });
-    let (shard_id, slot, seq) = (shard.id, sealed.id.stream.slot(), sealed.id.seq);
+    let (shard_id, stream, seq) = (shard.id, sealed.id.stream, sealed.id.seq);
     let told = move || {
         metrics.received_to_synced.record(latencies(&stamps, clock.now_ns()));
         if let Some(checkpoints) = checkpoints {
-            checkpoints.archived(shard_id, slot, seq);
+            checkpoints.archived(shard_id, stream, seq);
         }
     };
     sealed.on_durable = Some(OnDurable { before, told: Box::new(told) });

@@ -31,6 +31,8 @@ const CHECKPOINTS: &str = "logboom.checkpoints";
 const SEQUENCE_DIGITS: usize = 6;
 /// A longer number was not counted by logboom: a million segments a second would take 30,000 years. So counting on never overflows.
 const SEQUENCE_DIGITS_MAX: usize = 18;
+/// The largest number that a name can have.
+pub const SEQUENCE_MAX: u64 = 10u64.pow(SEQUENCE_DIGITS_MAX as u32) - 1;
 
 /// One kind of lines, kept in its own files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,7 +72,8 @@ impl Stream {
         }
     }
 
-    fn parse(name: &str) -> Option<Stream> {
+    /// Reads a name.
+    pub fn parse(name: &str) -> Option<Stream> {
         Stream::ALL.into_iter().find(|stream| stream.name() == name)
     }
 }

@@ -71,6 +71,11 @@ impl SegmentWriter {
         self.open.as_ref().map_or(0, |open| open.len)
     }
 
+    /// What it writes.
+    pub fn stream(&self) -> Stream {
+        self.sequence.stream()
+    }
+
     /// The number that the open segment will have.
     pub fn seq(&self) -> u64 {
         self.sequence.seq_next()

@@ -10,7 +10,7 @@
 //! Runs under the directory's lock and before anything else uses it. It does not compress: it hands over to the pool. Nothing is guessed: what does not add
 //! up is kept, and said.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -49,6 +49,8 @@ pub struct RecoveryConfig<'a> {
     pub accepted: Stream,
     /// Whether tables that are rebuilt get token filters.
     pub index: Index,
+    /// The largest number that a segment of each stream and shard has had, as far as others remember it than names.
+    pub numbers: BTreeMap<(Stream, usize), u64>,
     /// Every raw segment found claims one, even beyond their number.
     pub permits: &'a Arc<RawPermits>,
 }
@@ -94,8 +96,9 @@ pub fn recover(config: &RecoveryConfig<'_>) -> Result<Recovered, StorageError> {
     format::check(&config.disk, config.dir)?;
     let files = catalog::files(&config.disk, config.dir)?;
     let tables = tables::read_all(&config.disk, config.dir, &files);
-    let Plan { remove, weigh, resume, seal, submit, mut rebuild, ambiguous, sequences } =
+    let Plan { remove, weigh, resume, seal, submit, mut rebuild, ambiguous, mut sequences } =
         plan::plan(&files, &tables, config.shards, config.accepted);
+    sequences.start_past(&config.numbers, &files);
     let mut recovery = Recovery { config, sequences, sealed: Vec::new(), report: RecoveryReport::default() };
     recovery.remove_garbage(&remove)?;
     recovery.weigh_all(&weigh, &mut rebuild)?;

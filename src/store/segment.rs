@@ -101,7 +101,7 @@ pub struct SealedSegment {
 }
 
 /// The sequence numbers of one stream and shard. One writer owns it; numbers are never used twice, over restarts too, because recovery starts it
-/// past every number on disk.
+/// past every number on disk, and every one that the checkpoints name.
 #[derive(Debug)]
 pub struct Sequence {
     stream: Stream,
@@ -113,6 +113,11 @@ impl Sequence {
     /// Starts at `seq_next`.
     pub fn new(stream: Stream, shard: ShardTag, seq_next: u64) -> Sequence {
         Sequence { stream, shard, seq_next }
+    }
+
+    /// Whose numbers.
+    pub fn stream(&self) -> Stream {
+        self.stream
     }
 
     /// The next segment's number.

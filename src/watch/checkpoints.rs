@@ -3,28 +3,22 @@
 //! Invariants: an entry is in the journal before the bytes that it speaks of are in the store, and durable before they are; so after a crash of the process or of the
 //! machine some entry says exactly what the store holds, or what it can be cut back to. An entry that the store holds durably becomes part of the base, which is what a new journal begins with.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::journal::{self, Entry, Extent, Replayed, Stored};
+use super::beyond::{self, Beyond};
+use super::journal::{self, Entry, Extent, FileRecord, Held, Journal, Replayed};
 use crate::limits::WATCH_JOURNAL_BYTES;
-use crate::store::disk::{Disk, DiskFile};
+use crate::store::catalog;
+use crate::store::disk::{Disk, DiskFile, Op};
 use crate::store::durable::{self, Written};
 use crate::store::error::StorageError;
 use crate::store::marks::Marks;
-use crate::store::name::{FileName, ShardTag, Stream};
+use crate::store::name::{FileName, Stream};
+use crate::store::open::SegmentWriter;
 use crate::store::recover::Recovered;
-
-/// What may be done with lines that the store holds and no checkpoint knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Beyond {
-    /// They are taken back: files are the only source, and give them again.
-    Cut,
-    /// They stay: others may have sent them. Those of files are there twice then, a batch of each shard at most.
-    Keep,
-}
 
 /// See the module.
 #[derive(Debug)]
@@ -49,72 +43,92 @@ struct State {
     base: Replayed,
     /// The entries since, in order.
     pending: VecDeque<Entry>,
-    /// Segments whose archives are durable: shard, slot, number.
-    archived: BTreeSet<(usize, usize, u64)>,
+    /// Segments whose archives are durable: shard, stream, number.
+    archived: BTreeSet<(usize, Stream, u64)>,
 }
 
-/// Reads the journal of `dir`, and brings it and the store together.
-pub fn recover(disk: &Disk, dir: &Path, accepted: Stream, beyond: Beyond, recovered: &mut Recovered) -> Result<Replayed, StorageError> {
-    let bytes = read(disk, dir)?;
-    let replayed = journal::replay(journal::entries(&bytes), &mut InStore { disk, dir, accepted, recovered });
-    if beyond == Beyond::Cut && !replayed.is_shared {
-        for ((shard, slot), (seq, offset)) in &replayed.ends {
-            let stream = if *slot == 0 { accepted } else { Stream::Rejected };
-            let cut_bytes = recovered.cut_back(disk, dir, stream, *shard, *seq, *offset)?;
-            if 0 < cut_bytes {
-                tracing::info!("{cut_bytes} bytes of {} beyond the last checkpoint were cut: their files give them again", stream.name());
-            }
-        }
-    }
-    recovered.make_durable(disk, dir)?;
-    Ok(replayed)
-}
-
-/// Notes in the journal of `dir`, if there is one, that lines come from elsewhere: none of them may be taken back.
-pub fn share(disk: &Disk, dir: &Path) -> Result<(), StorageError> {
-    let bytes = read(disk, dir)?;
-    if bytes.is_empty() || journal::entries(&bytes).any(|entry| entry == Entry::Shared) {
-        return Ok(());
-    }
-    let whole_len = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
-    let mut file = disk.open_for_writing(&FileName::Checkpoints.in_dir(dir))?;
-    file.truncate(whole_len as u64)?;
-    file.seek_to(whole_len as u64)?;
-    let mut line = Vec::new();
-    Entry::Shared.write(&mut line);
-    file.write_all(&line)?;
-    file.fdatasync()
-}
-
-fn read(disk: &Disk, dir: &Path) -> Result<Vec<u8>, StorageError> {
+/// Reads the journal of `dir`; empty if there is none.
+pub fn read(disk: &Disk, dir: &Path) -> Result<Journal, StorageError> {
     let path = FileName::Checkpoints.in_dir(dir);
     let mut bytes = Vec::new();
     match disk.open(&path) {
         Err(error) if error.is_not_found() => {}
-        opened => drop(opened?.read_to_end(&mut bytes).map_err(|error| StorageError::io(crate::store::disk::Op::Read, &path, error))?),
+        opened => drop(opened?.read_to_end(&mut bytes).map_err(|error| StorageError::io(Op::Read, &path, error))?),
     }
-    Ok(bytes)
+    Ok(Journal::parse(&bytes))
+}
+
+/// Brings a journal and the store of `dir` together. `has` tells whether a file still has what is before an offset; none where files are not the only source, which
+/// leaves everything in the store.
+pub fn recover(
+    disk: &Disk,
+    dir: &Path,
+    journal: Journal,
+    has: Option<impl FnMut(&FileRecord, u64) -> bool>,
+    recovered: &mut Recovered,
+) -> Result<Replayed, StorageError> {
+    let is_damaged = journal.is_damaged;
+    let in_store = InStore::new(disk, dir, recovered)?;
+    let mut replayed = journal::replay(journal.entries, |extent| in_store.look(extent))?;
+    let has = has.filter(|_| !is_damaged && !replayed.is_shared);
+    let Beyond { cut_bytes, kept_bytes } = beyond::take_back(disk, dir, &replayed, recovered, has)?;
+    if 0 < cut_bytes {
+        tracing::info!("{cut_bytes} bytes of a batch that was not stored whole were cut: their files give them again");
+    }
+    let why = match (is_damaged, kept_bytes) {
+        (true, _) => Some("a line of them is damaged"),
+        (_, 1..) => Some("a batch was not stored whole, and its files may not give it again"),
+        _ if beyond::has_unknown(disk, dir, &replayed, recovered)? => Some("the store has lines that they do not know"),
+        _ => None,
+    };
+    if let Some(why) = why {
+        tracing::warn!("{}: {why}; everything is kept: lines of files may be there twice", FileName::Checkpoints.in_dir(dir).display());
+    }
+    recovered.make_durable(disk, dir)?;
+    replayed.begin_anew(ends(recovered).into_iter());
+    Ok(replayed)
+}
+
+/// Where the open segments end.
+fn ends(recovered: &Recovered) -> Vec<((usize, Stream), (u64, u64))> {
+    let of_shard = |(shard, slots): (usize, &[SegmentWriter; Stream::SLOTS])| {
+        slots.each_ref().map(|writer| ((shard, writer.stream()), (writer.seq(), writer.len())))
+    };
+    recovered.writers.iter().enumerate().flat_map(of_shard).collect()
 }
 
 /// The store as recovery left it.
 struct InStore<'a> {
     disk: &'a Disk,
     dir: &'a Path,
-    accepted: Stream,
     recovered: &'a Recovered,
+    /// Sealed segments that have an archive, or stay raw: by stream, shard and number.
+    finished: BTreeMap<(Stream, usize, u64), Option<PathBuf>>,
 }
 
-impl InStore<'_> {
-    /// The raw file that holds segment `seq`, if it is raw.
-    fn raw(&self, shard: usize, slot: usize, seq: u64) -> Option<PathBuf> {
-        let Recovered { writers, sealed, .. } = self.recovered;
-        let stream = if slot == 0 { self.accepted } else { Stream::Rejected };
-        let is_it = |id: &crate::store::name::SegmentId| id.stream == stream && id.shard.index() == shard && id.seq == seq;
-        let sealed = sealed.iter().find(|segment| is_it(&segment.id)).map(|segment| segment.path.clone());
-        sealed.or_else(|| {
-            let writer = writers.get(shard).map(|slots| &slots[slot]).filter(|writer| writer.seq() == seq && !writer.is_empty());
-            writer.map(|_| FileName::Open(stream, ShardTag::of(shard, writers.len())).in_dir(self.dir))
-        })
+impl<'a> InStore<'a> {
+    fn new(disk: &'a Disk, dir: &'a Path, recovered: &'a Recovered) -> Result<Self, StorageError> {
+        let mut finished = BTreeMap::new();
+        for file in catalog::files(disk, dir)? {
+            match file.name {
+                FileName::Archive(id, _) => drop(finished.entry((id.stream, id.shard.index(), id.seq)).or_insert(None)),
+                FileName::Sealed(id) => drop(finished.insert((id.stream, id.shard.index(), id.seq), Some(file.name.in_dir(dir)))),
+                _ => {}
+            }
+        }
+        Ok(Self { disk, dir, recovered, finished })
+    }
+
+    /// What is archived was durable first, and so was all before it.
+    fn look(&self, extent: &Extent) -> Result<Held, StorageError> {
+        let Extent { shard, stream, seq, from, to, crc } = *extent;
+        let raw = self.recovered.raw(self.dir, stream, shard, seq).map(|(path, _)| path);
+        match raw.or_else(|| self.finished.get(&(stream, shard, seq))?.clone()) {
+            Some(path) if self.crc(&path, from, to)? == Some(crc) => Ok(Held::Whole),
+            Some(_) => Ok(Held::Otherwise),
+            None if self.finished.contains_key(&(stream, shard, seq)) => Ok(Held::Whole),
+            None => Ok(Held::Gone),
+        }
     }
 
     fn crc(&self, path: &Path, from: u64, to: u64) -> Result<Option<u32>, StorageError> {
@@ -133,34 +147,10 @@ impl InStore<'_> {
     }
 }
 
-impl Stored for InStore<'_> {
-    /// What is archived was durable first, and so was all before it; what is gone was archived.
-    fn holds(&mut self, extent: &Extent) -> bool {
-        let Extent { shard, slot, seq, from, to, crc } = *extent;
-        match self.raw(shard, slot, seq) {
-            Some(path) => self.crc(&path, from, to).is_ok_and(|found| found == Some(crc)),
-            None => self.recovered.writers.get(shard).is_none_or(|slots| seq < slots[slot].seq()),
-        }
-    }
-}
-
-/// All of it: what a base is made of.
-struct Everything;
-
-impl Stored for Everything {
-    fn holds(&mut self, _: &Extent) -> bool {
-        true
-    }
-}
-
 impl Checkpoints {
-    /// Begins a journal with what was true of the one before; everything in the store is durable.
-    pub fn begin(disk: Disk, dir: &Path, marks: Arc<Marks>, mut base: Replayed, beyond: Beyond) -> Result<Arc<Self>, StorageError> {
-        base.begin_anew((0..marks.shards()).flat_map(|shard| Stream::BY_SLOT.map(|stream| (shard, stream.slot()))).map(|(shard, slot)| {
-            let stream = if slot == 0 { marks.accepted() } else { Stream::Rejected };
-            ((shard, slot), marks.of(stream, shard).expect("a stream of this process").written())
-        }));
-        base.is_shared = beyond == Beyond::Keep;
+    /// Begins a journal with what was true of the one before, where that [ends](recover); everything in the store is durable. With `is_shared`, others write to the store besides.
+    pub fn begin(disk: Disk, dir: &Path, marks: Arc<Marks>, mut base: Replayed, is_shared: bool) -> Result<Arc<Self>, StorageError> {
+        base.is_shared = is_shared;
         let (file, len) = write_anew(&disk, dir, &base, &VecDeque::new())?;
         let state = State {
             file: Arc::new(file),
@@ -206,9 +196,10 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// The archive of a segment is durable.
-    pub fn archived(&self, shard: usize, slot: usize, seq: u64) {
-        self.state().archived.insert((shard, slot, seq));
+    /// The archive of a segment is durable: from now on it may be deleted. Where that can't be noted, the next start may take its lines for lost, and reads them again.
+    pub fn archived(&self, shard: usize, stream: Stream, seq: u64) {
+        self.state().archived.insert((shard, stream, seq));
+        let _ = self.append(Entry::Archived(shard, stream, seq)); // the next flush goes on with it, or says what is wrong
     }
 
     /// Writes the journal anew if it has grown. Not for the path of a line: it may take a while.
@@ -244,20 +235,23 @@ impl State {
     fn fold(&mut self, marks: &Marks) {
         while self.pending.front().is_some_and(|entry| self.is_durable(entry, marks)) {
             let entry = self.pending.pop_front().expect("there is one");
-            if let Entry::Batch { extent: Extent { shard, slot, seq, .. }, .. } = &entry {
-                let (shard, slot, seq) = (*shard, *slot, *seq);
-                self.archived.retain(|(of_shard, of_slot, archived)| (*of_shard, *of_slot) != (shard, slot) || seq <= *archived);
+            if let Entry::Batch { extent: Extent { shard, stream, seq, .. }, .. } = entry {
+                self.archived.retain(|(of_shard, of_stream, archived)| (*of_shard, *of_stream) != (shard, stream) || seq <= *archived);
             }
-            self.base.apply(entry, &mut Everything);
+            self.base.apply(entry, true);
         }
     }
 
     fn is_durable(&self, entry: &Entry, marks: &Marks) -> bool {
-        let Entry::Batch { extent: Extent { shard, slot, seq, to, .. }, .. } = entry else { return true };
-        let stream = if *slot == 0 { marks.accepted() } else { Stream::Rejected };
-        let synced = marks.of(stream, *shard).map_or(0, |mark| mark.durable(*seq));
-        *to <= synced || self.archived.contains(&(*shard, *slot, *seq))
+        let Entry::Batch { extent: Extent { shard, stream, seq, to, .. }, .. } = entry else { return true };
+        let synced = marks.of(*stream, *shard).map_or(0, |mark| mark.durable(*seq));
+        *to <= synced || self.archived.contains(&(*shard, *stream, *seq))
     }
+}
+
+/// Leaves in the journal of `dir` what is true of it, for whoever follows files next: until then others write to the store.
+pub fn settle(disk: &Disk, dir: &Path, replayed: &Replayed) -> Result<(), StorageError> {
+    write_anew(disk, dir, replayed, &VecDeque::new()).map(drop)
 }
 
 /// Replaces the journal: `base`, and what is pending. Durable on return.
@@ -267,8 +261,8 @@ fn write_anew(disk: &Disk, dir: &Path, base: &Replayed, pending: &VecDeque<Entry
         Entry::File(record.clone()).write(&mut bytes);
         Entry::Read(*id, *offsets).write(&mut bytes);
     }
-    for ((shard, slot), (seq, offset)) in &base.ends {
-        Entry::At(*shard, *slot, *seq, *offset).write(&mut bytes);
+    for ((shard, stream), (seq, offset)) in &base.ends {
+        Entry::At(*shard, *stream, *seq, *offset).write(&mut bytes);
     }
     if base.is_shared {
         Entry::Shared.write(&mut bytes);

@@ -1,19 +1,22 @@
 //! The journal of checkpoints, as text, and what of it holds after a crash. Pure.
 //!
-//! One line per entry, each behind the CRC-32 of the rest; the first that is torn or damaged ends it.
+//! One line per entry, each behind the CRC-32 of the rest. The last one may be torn. One before it that can't be read is damage: the others count all the same, but nothing
+//! may be taken back on the word of such a journal.
 //!
 //! ```text
 //! file ID DEV INO LEN CRC PATH              a content: where it is, how it begins
 //! read ID OFFSET[+] OFFSET[+]               by slot: its lines before are stored and durable; + is within a line that is passed over
-//! at SHARD SLOT SEQ OFFSET                  the store: everything before is durable
-//! batch SHARD SLOT SEQ FROM TO CRC ALSO ID:OFFSET[+],…    these bytes are stored, and with them the files' lines before; ALSO of the other slot, if it is 1
+//! at SHARD STREAM SEQ OFFSET                the store: everything before is durable
+//! batch SHARD STREAM SEQ FROM TO CRC ALSO ID:OFFSET[+],…    these bytes are stored, and with them the files' lines before; ALSO of the other slot, if it is 1
+//! archived SHARD STREAM SEQ                 this segment is durable, and may be deleted
 //! idle SHARD ID:OFFSET[+],…                 lines that left nothing in the store
 //! gone ID                                   nobody needs to know it any more
 //! shared                                    others write to the store besides
 //! ```
 //!
-//! A `batch` is written before its bytes are, so the journal always knows what the store may hold. Whether the store does hold it is looked up ([`Stored`]): where the bytes are not
-//! there, or others are, that entry and what follows of its shard and slot is not true. So the last entry that is true says how far each file is stored, to the line.
+//! A `batch` is written before its bytes are, so the journal always knows what the store may hold. Whether the store does hold it is looked up ([`Held`]): where the bytes are not
+//! there, or others are, that entry and what follows of its shard and slot is not true. So the last entry that is true says how far each file is stored, to the line. Of a segment that is gone nothing can be
+//! looked up: it was there if it was archived, or if something later of its shard and stream is there.
 //!
 //! Invariant: offsets of one content only grow, so of two entries the larger offset is the later one.
 
@@ -23,7 +26,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 use super::content::{FileId, FileKey, Head};
-use crate::store::name::Stream;
+use crate::store::name::{SEQUENCE_MAX, Stream};
 
 /// Where a file's lines have been taken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -39,8 +42,8 @@ pub struct Offset {
 pub struct Extent {
     /// The shard.
     pub shard: usize,
-    /// The slot of the stream.
-    pub slot: usize,
+    /// The stream.
+    pub stream: Stream,
     /// The segment's number.
     pub seq: u64,
     /// The first byte.
@@ -58,8 +61,8 @@ pub enum Entry {
     File(FileRecord),
     /// By slot.
     Read(FileId, [Offset; Stream::SLOTS]),
-    /// Shard, slot, segment, offset.
-    At(usize, usize, u64, u64),
+    /// Shard, stream, segment, offset.
+    At(usize, Stream, u64, u64),
     /// What is stored, and up to where that brings the files.
     Batch {
         /// The bytes.
@@ -71,6 +74,8 @@ pub enum Entry {
     },
     /// The same without bytes, for both slots.
     Idle(usize, Vec<(FileId, Offset)>),
+    /// Shard, stream, segment.
+    Archived(usize, Stream, u64),
     /// Forget it.
     Gone(FileId),
     /// What the store holds beyond is not of files alone.
@@ -104,10 +109,11 @@ impl Entry {
                 write!(text, "file {id} {} {} {} {:x} {}", key.dev, key.ino, head.len, head.crc, escaped(path))
             }
             Self::Read(id, [accepted, rejected]) => write!(text, "read {id} {} {}", shown(*accepted), shown(*rejected)),
-            Self::At(shard, slot, seq, offset) => write!(text, "at {shard} {slot} {seq} {offset}"),
-            Self::Batch { extent: Extent { shard, slot, seq, from, to, crc }, is_of_both, files } => {
-                write!(text, "batch {shard} {slot} {seq} {from} {to} {crc:x} {} {}", u8::from(*is_of_both), listed(files))
+            Self::At(shard, stream, seq, offset) => write!(text, "at {shard} {} {seq} {offset}", stream.name()),
+            Self::Batch { extent: Extent { shard, stream, seq, from, to, crc }, is_of_both, files } => {
+                write!(text, "batch {shard} {} {seq} {from} {to} {crc:x} {} {}", stream.name(), u8::from(*is_of_both), listed(files))
             }
+            Self::Archived(shard, stream, seq) => write!(text, "archived {shard} {} {seq}", stream.name()),
             Self::Idle(shard, files) => write!(text, "idle {shard} {}", listed(files)),
             Self::Gone(id) => write!(text, "gone {id}"),
             Self::Shared => write!(text, "shared"),
@@ -123,45 +129,93 @@ impl Entry {
         }
         let mut words = text.split(' ');
         let kind = words.next()?;
-        let mut number = || words.next()?.parse::<u64>().ok();
+        let number = |text: Option<&str>| text?.parse::<u64>().ok();
         Some(match kind {
             "file" => {
+                let mut number = || number(words.next());
                 let (id, dev, ino, len) = (number()?, number()?, number()?, number()?);
                 let crc = u32::from_str_radix(words.next()?, 16).ok()?;
                 let head = Head { len: u32::try_from(len).ok()?, crc, ..Head::default() };
                 Entry::File(FileRecord { id, key: FileKey { dev, ino }, head, path: unescaped(words.next()?)? })
             }
             "read" => {
-                let id = number()?;
+                let id = number(words.next())?;
                 Entry::Read(id, [offset(words.next()?)?, offset(words.next()?)?])
             }
-            "at" => Entry::At(shard(number()?)?, slot(number()?)?, number()?, number()?),
+            "at" => Entry::At(shard(words.next()?)?, Stream::parse(words.next()?)?, segment(words.next()?)?, number(words.next())?),
             "batch" => {
-                let (shard, slot, seq, from, to) = (shard(number()?)?, slot(number()?)?, number()?, number()?, number()?);
+                let (shard, stream, seq) = (shard(words.next()?)?, Stream::parse(words.next()?)?, segment(words.next()?)?);
+                let (from, to) = (number(words.next())?, number(words.next())?);
                 let crc = u32::from_str_radix(words.next()?, 16).ok()?;
                 let is_of_both = words.next()? == "1";
-                Entry::Batch { extent: Extent { shard, slot, seq, from, to, crc }, is_of_both, files: files(words.next()?)? }
+                Entry::Batch { extent: Extent { shard, stream, seq, from, to, crc }, is_of_both, files: files(words.next()?)? }
             }
-            "idle" => Entry::Idle(shard(number()?)?, files(words.next()?)?),
-            "gone" => Entry::Gone(number()?),
+            "idle" => Entry::Idle(shard(words.next()?)?, files(words.next()?)?),
+            "archived" => Entry::Archived(shard(words.next()?)?, Stream::parse(words.next()?)?, segment(words.next()?)?),
+            "gone" => Entry::Gone(number(words.next())?),
             "shared" => Entry::Shared,
             _ => return None,
         })
     }
 }
 
-/// The entries of a journal, up to the first that is not whole.
-pub fn entries(bytes: &[u8]) -> impl Iterator<Item = Entry> {
-    bytes
-        .split_inclusive(|byte| *byte == b'\n')
-        .map_while(|line| line.strip_suffix(b"\n"))
-        .map_while(|line| std::str::from_utf8(line).ok().and_then(Entry::parse))
+/// A journal, as far as it can be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Journal {
+    /// The entries, in order.
+    pub entries: Vec<Entry>,
+    /// Whether a line before the last one can't be read.
+    pub is_damaged: bool,
 }
 
-/// What the store holds, for whoever has a journal.
-pub trait Stored {
-    /// Whether it holds these bytes.
-    fn holds(&mut self, extent: &Extent) -> bool;
+impl Journal {
+    /// Reads it; a last line that can't be read is passed over.
+    pub fn parse(bytes: &[u8]) -> Self {
+        let mut journal = Self::default();
+        let mut lines = bytes.split_inclusive(|byte| *byte == b'\n').peekable();
+        while let Some(line) = lines.next() {
+            let text = line.strip_suffix(b"\n").and_then(|line| std::str::from_utf8(line).ok());
+            match text.and_then(Entry::parse) {
+                Some(entry) => journal.entries.push(entry),
+                None => journal.is_damaged |= lines.peek().is_some(),
+            }
+        }
+        journal
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty() && !self.is_damaged
+    }
+
+    /// The largest number that a segment of each stream and shard has had, as far as it is named.
+    pub fn numbers(&self) -> BTreeMap<(Stream, usize), u64> {
+        let mut numbers = BTreeMap::new();
+        let mut had = |stream: Stream, shard: usize, seq: u64| {
+            let largest = numbers.entry((stream, shard)).or_default();
+            *largest = seq.max(*largest);
+        };
+        for entry in &self.entries {
+            match entry {
+                Entry::At(shard, stream, seq, offset) => had(*stream, *shard, if *offset == 0 { seq.saturating_sub(1) } else { *seq }),
+                Entry::Batch { extent, .. } => had(extent.stream, extent.shard, extent.seq),
+                Entry::Archived(shard, stream, seq) => had(*stream, *shard, *seq),
+                _ => {}
+            }
+        }
+        numbers
+    }
+}
+
+/// What the store knows of some bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// It holds them.
+    Whole,
+    /// It holds others there, or less.
+    Otherwise,
+    /// It does not have the segment.
+    Gone,
 }
 
 /// What is true of a journal.
@@ -169,43 +223,77 @@ pub trait Stored {
 pub struct Replayed {
     /// By content: what is known of it, and by slot how far it is stored.
     pub files: BTreeMap<FileId, (FileRecord, [Offset; Stream::SLOTS])>,
-    /// By shard and slot: where in the store that ends, as segment and offset.
-    pub ends: BTreeMap<(usize, usize), (u64, u64)>,
-    /// Entries that are not true, because the store does not hold what they say.
-    pub untrue: u64,
+    /// By shard and stream: the last segment that is named, true or not, and up to where.
+    pub ends: BTreeMap<(usize, Stream), (u64, u64)>,
+    /// Entries that are not true, because the store does not hold what they say; with the files that they bring on.
+    pub untrue: Vec<(Extent, Vec<(FileId, Offset)>)>,
     /// Whether others write to the store besides.
     pub is_shared: bool,
     /// Shards and slots of which no more is true.
     broken: BTreeSet<(usize, usize)>,
 }
 
-/// Finds out how far each file is stored.
-pub fn replay(entries: impl Iterator<Item = Entry>, stored: &mut impl Stored) -> Replayed {
+/// Finds out how far each file is stored; `look` says what the store has.
+pub fn replay<E>(entries: Vec<Entry>, look: impl FnMut(&Extent) -> Result<Held, E>) -> Result<Replayed, E> {
+    let verdicts = verdicts(&entries, look)?;
     let mut replayed = Replayed::default();
-    entries.for_each(|entry| replayed.apply(entry, stored));
-    replayed
+    entries.into_iter().zip(verdicts).for_each(|(entry, is_true)| replayed.apply(entry, is_true));
+    Ok(replayed)
+}
+
+/// Of each entry, whether it is true.
+fn verdicts<E>(entries: &[Entry], mut look: impl FnMut(&Extent) -> Result<Held, E>) -> Result<Vec<bool>, E> {
+    let archived = entries.iter().filter_map(|entry| match entry {
+        Entry::Archived(shard, stream, seq) => Some((*shard, *stream, *seq)),
+        _ => None,
+    });
+    let archived: BTreeSet<_> = archived.collect();
+    let mut verdicts = vec![true; entries.len()];
+    let mut ended = BTreeSet::new();
+    // Of segments that are gone, until something later is there.
+    let mut gone: BTreeMap<(usize, Stream), Vec<usize>> = BTreeMap::new();
+    for (at, entry) in entries.iter().enumerate() {
+        let Entry::Batch { extent, .. } = entry else { continue };
+        let of = (extent.shard, extent.stream);
+        let held = match ended.contains(&of) {
+            true => Held::Otherwise,
+            false if archived.contains(&(extent.shard, extent.stream, extent.seq)) => Held::Whole,
+            false => look(extent)?,
+        };
+        match held {
+            Held::Whole => drop(gone.remove(&of)),
+            Held::Gone => gone.entry(of).or_default().push(at),
+            Held::Otherwise => {
+                verdicts[at] = false;
+                ended.insert(of);
+            }
+        }
+    }
+    gone.into_values().flatten().for_each(|at| verdicts[at] = false);
+    Ok(verdicts)
 }
 
 impl Replayed {
-    /// Takes the next entry.
-    pub fn apply(&mut self, entry: Entry, stored: &mut impl Stored) {
+    /// Takes the next entry. Only what a batch says may be untrue.
+    pub fn apply(&mut self, entry: Entry, is_true: bool) {
         match entry {
             Entry::File(record) => self.know(record),
             Entry::Read(id, offsets) => (0..Stream::SLOTS).for_each(|slot| self.advance(slot, &[(id, offsets[slot])])),
-            Entry::At(shard, slot, seq, offset) => drop(self.ends.insert((shard, slot), (seq, offset))),
+            Entry::At(shard, stream, seq, offset) => self.end(shard, stream, (seq, offset)),
             Entry::Batch { extent, is_of_both, files } => {
-                let (shard, slot) = (extent.shard, extent.slot);
-                if !self.is_broken(shard, slot) && stored.holds(&extent) {
-                    self.ends.insert((shard, slot), (extent.seq, extent.to));
-                    self.advance(slot, &files);
-                } else {
-                    self.broken.insert((shard, slot));
-                    self.untrue += 1;
-                }
+                let (shard, slot) = (extent.shard, extent.stream.slot());
+                self.end(shard, extent.stream, (extent.seq, extent.to));
                 if is_of_both && !self.is_broken(shard, 1 - slot) {
                     self.advance(1 - slot, &files);
                 }
+                if is_true && !self.is_broken(shard, slot) {
+                    self.advance(slot, &files);
+                } else {
+                    self.broken.insert((shard, slot));
+                    self.untrue.push((extent, files));
+                }
             }
+            Entry::Archived(shard, stream, seq) => self.end(shard, stream, (seq + 1, 0)),
             Entry::Idle(shard, files) => {
                 for slot in 0..Stream::SLOTS {
                     if !self.is_broken(shard, slot) {
@@ -218,10 +306,16 @@ impl Replayed {
         }
     }
 
-    /// What follows is written to a store that ends at `ends`, by shard and slot, as segment and offset.
-    pub fn begin_anew(&mut self, ends: impl Iterator<Item = ((usize, usize), (u64, u64))>) {
-        self.ends = ends.collect();
+    /// What follows is written to a store that ends at `ends`, by shard and stream, as segment and offset. The numbers of others stay known.
+    pub fn begin_anew(&mut self, ends: impl Iterator<Item = ((usize, Stream), (u64, u64))>) {
+        self.ends.extend(ends);
         self.broken.clear();
+        self.untrue.clear();
+    }
+
+    fn end(&mut self, shard: usize, stream: Stream, at: (u64, u64)) {
+        let end = self.ends.entry((shard, stream)).or_insert(at);
+        *end = at.max(*end);
     }
 
     fn is_broken(&self, shard: usize, slot: usize) -> bool {
@@ -242,12 +336,13 @@ impl Replayed {
     }
 }
 
-fn shard(number: u64) -> Option<usize> {
-    usize::try_from(number).ok().filter(|shard| *shard < crate::limits::SHARDS_MAX)
+fn shard(text: &str) -> Option<usize> {
+    text.parse().ok().filter(|shard| *shard < crate::limits::SHARDS_MAX)
 }
 
-fn slot(number: u64) -> Option<usize> {
-    usize::try_from(number).ok().filter(|slot| *slot < Stream::SLOTS)
+/// Of a name that a segment can have.
+fn segment(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|seq| *seq <= SEQUENCE_MAX)
 }
 
 fn shown(offset: Offset) -> String {

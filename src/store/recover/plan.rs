@@ -7,7 +7,7 @@
 //! - A sealed raw segment is archived, unless it is finished: its table says that it stays raw, and is true.
 //! - Where a raw segment and its archive both exist, the raw file goes only if the archive holds all of it: the bytes decide, see [`weigh`](super::weigh).
 //! - An archive whose table is missing or untrue gets a new one. A table of nothing is removed.
-//! - Numbers go on after the largest of any name, temporary or not.
+//! - Numbers go on after the largest of any name, temporary or not, and of any that is remembered elsewhere.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -168,6 +168,15 @@ impl Sequences {
             }
             FileName::Temporary(of) => self.note(of),
             FileName::Open(..) | FileName::Format | FileName::Lock | FileName::Checkpoints => {}
+        }
+    }
+
+    /// Numbers that segments have had: an open one may have the last of them, and is sealed with it.
+    pub(super) fn start_past(&mut self, numbers: &BTreeMap<(Stream, usize), u64>, files: &[StoreFile]) {
+        for ((stream, shard), last) in numbers {
+            let is_open = files.iter().any(|file| matches!(&file.name, FileName::Open(of, tag) if (*of, tag.index()) == (*stream, *shard)));
+            let next = self.next.entry((*stream, *shard)).or_insert(SEQUENCE_FIRST);
+            *next = (*next).max(if is_open { *last } else { *last + 1 });
         }
     }
 

@@ -21,7 +21,7 @@ const FOREIGN: [(&str, &[u8]); 4] =
 
 fn recovered(disk: Disk, dir: &Path, shards: usize) -> Result<(Recovered, Arc<RawPermits>), StorageError> {
     let permits = RawPermits::new(4);
-    recover(&RecoveryConfig { disk, dir, shards, accepted: Stream::Logs, index: Index::On, permits: &permits })
+    recover(&RecoveryConfig { disk, dir, shards, accepted: Stream::Logs, index: Index::On, numbers: BTreeMap::new(), permits: &permits })
         .map(|recovered| (recovered, permits))
 }
 

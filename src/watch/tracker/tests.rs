@@ -261,13 +261,8 @@ fn replayed(tracker: &mut Tracker, offset: u64) -> Replayed {
     let ids: Vec<FileId> =
         entries.iter().filter_map(|entry| if let Entry::File(record) = entry { Some(record.id) } else { None }).collect();
     let moved = ids.into_iter().map(|id| (id, Offset { bytes: offset, is_mid_line: false })).collect();
-    struct Nothing;
-    impl crate::watch::journal::Stored for Nothing {
-        fn holds(&mut self, _: &crate::watch::journal::Extent) -> bool {
-            false
-        }
-    }
-    crate::watch::journal::replay(entries.into_iter().chain([Entry::Idle(0, moved)]), &mut Nothing)
+    let replayed = crate::watch::journal::replay::<()>(entries.into_iter().chain([Entry::Idle(0, moved)]).collect(), |_| Err(()));
+    replayed.expect("no batch is looked up")
 }
 
 #[test]

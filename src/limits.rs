@@ -240,15 +240,15 @@ pub const OUTPUT_RETRY_MAX: Duration = Duration::from_secs(15);
 pub const WATCH_HEAD_BYTES: usize = KIB;
 /// Files that are followed at once; more are counted, and not read.
 pub const WATCH_FILES_MAX: usize = 20_000;
+/// Names that one look at folders lists: those of files, and of what lies beside them.
+pub const WATCH_NAMES_MAX: usize = 10 * WATCH_FILES_MAX;
 /// Followed files that are read at once. Each is one task of a shard, and waits for the receive buffer like a connection.
 pub const WATCH_READS_MAX: usize = 32;
 /// Descriptors of followed files: those that are read, and those that were read last, which are held so that what is written to them while they are deleted is found.
 pub const WATCH_OPEN_MAX: usize = 64;
 /// How long a file that is at its end stays open.
 pub const WATCH_OPEN_IDLE: Duration = Duration::from_secs(30);
-/// What of a file that is not in the page cache a helper thread fetches in one read.
-pub const WATCH_FETCH_BYTES: usize = 64 * KIB;
-/// What is read of one file before the others have their turn.
+/// What is read of one file before the others have their turn. More, where a line is longer; and an archive as a whole, since it can't be gone on with in its middle.
 pub const WATCH_TASK_BYTES: u64 = 16 * MIB as u64;
 /// A file whose last line has no newline, and that has not grown for so long, has written it.
 pub const WATCH_LAST_LINE_IDLE: Duration = Duration::from_secs(5);

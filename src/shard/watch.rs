@@ -4,7 +4,7 @@
 //! the file just waits. Up to where its files are stored, each batch tells the checkpoints (`shard/writer.rs`).
 
 use std::cell::{Cell, RefCell};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::rc::Rc;
@@ -15,13 +15,13 @@ use futures_lite::AsyncRead;
 use super::Shard;
 use super::blocking::blocking;
 use super::core::{Progress, ShardCore, Source};
-use super::file_stream::{FetchTurn, GzipStream, LastError, PlainStream};
+use super::file_stream::{Beginning, FetchTurn, GzipStream, LastError, PlainStream};
 use super::intake::Intake;
 use super::lane::Arrival;
 use super::moved::MovedFiles;
 use super::stored_lines::StoredLines;
 use super::turn::Received;
-use crate::limits::{CSV_HEADER_BYTES_MAX, RECEIVE_BYTES, WATCH_HEAD_BYTES, WATCH_TASK_BYTES};
+use crate::limits::{CSV_HEADER_BYTES_MAX, RECEIVE_BYTES, WATCH_TASK_BYTES};
 use crate::metrics::counters::Closed;
 use crate::record::detect::Format;
 use crate::record::framer::{Chunk, Frame, Framer, LineEnd, PADDING};
@@ -100,6 +100,7 @@ struct Reader {
     head: Head,
     ending: Ending,
     intake: Intake<Box<dyn AsyncRead + Unpin>>,
+    beginning: Beginning,
     error: LastError,
     lines: Lines,
 }
@@ -127,9 +128,9 @@ impl Reader {
         }
         let joins = shard.files.as_ref().is_some_and(|files| files.shared.continuations.is_some());
         let turn = shard.files.as_ref().map(|files| files.fetching.clone()).unwrap_or_default();
-        let error = LastError::default();
+        let (beginning, error) = (Beginning::default(), LastError::default());
         let stream: Box<dyn AsyncRead + Unpin> = match encoding {
-            Encoding::Plain => Box::new(PlainStream::new(file.clone(), offset, turn, error.clone())),
+            Encoding::Plain => Box::new(PlainStream::new(file.clone(), offset, beginning.clone(), turn, error.clone())),
             Encoding::Gzip => Box::new(GzipStream::new(file.clone(), offset, turn, error.clone())),
         };
         let lines = Lines {
@@ -141,11 +142,11 @@ impl Reader {
             offset: Offset { bytes: offset, is_mid_line },
             stored: StoredLines::beyond(offset, stored, &shard),
         };
-        Self { id, file, encoding, head, ending, intake: Intake::new(shard.clone(), stream), error, lines, shard }
+        Self { id, file, encoding, head, ending, intake: Intake::new(shard.clone(), stream), beginning, error, lines, shard }
     }
 
     async fn read(&mut self) -> ReadOutcome {
-        let begun = self.lines.at;
+        let begun = self.lines.offset;
         if let Err(error) = self.learn_header().await {
             return ReadOutcome::Failed(error);
         }
@@ -153,15 +154,12 @@ impl Reader {
             if self.shard.stop.is_requested() {
                 break ReadOutcome::Stopped;
             }
-            if WATCH_TASK_BYTES <= self.lines.at - begun {
+            if self.has_had_its_turn(begun) {
                 break ReadOutcome::More;
             }
             match self.intake.receive(self.lines.framer.partial_len(), RECEIVE_BYTES).await {
-                Ok(received) => match self.is_same() {
-                    Ok(true) => self.take(received).await,
-                    Ok(false) => break ReadOutcome::Rewritten,
-                    Err(error) => break ReadOutcome::Failed(error),
-                },
+                Ok(received) if self.is_same() => self.take(received).await,
+                Ok(_) => break ReadOutcome::Rewritten,
                 Err(Closed::ByPeer) => break self.end().await,
                 Err(Closed::Reset) => break ReadOutcome::Failed(self.error.take().unwrap_or_else(|| io::ErrorKind::Other.into())),
                 Err(Closed::LongLine) => break ReadOutcome::More,
@@ -175,17 +173,18 @@ impl Reader {
 
     /// Whether what was read is of the same content: a file may have been emptied and written anew meanwhile. Its beginning is looked at after each read, so
     /// what was read before was of the content that begins so.
-    fn is_same(&mut self) -> io::Result<bool> {
-        if self.encoding == Encoding::Gzip {
-            return Ok(true);
+    fn is_same(&mut self) -> bool {
+        let first = &*self.beginning.borrow();
+        let is_same = self.encoding == Encoding::Gzip || self.head.is_of(first);
+        if is_same && self.encoding == Encoding::Plain && !self.head.is_full() {
+            self.head = Head::of(first);
         }
-        let mut bytes = [0; WATCH_HEAD_BYTES];
-        let len = self.file.read_at(&mut bytes, 0)?;
-        let is_same = self.head.is_of(&bytes[..len]);
-        if is_same && !self.head.is_full() {
-            self.head = Head::of(&bytes[..len]);
-        }
-        Ok(is_same)
+        is_same
+    }
+
+    /// Whether others are to go on, after what was read since `begun`. What ends before a line does has to be read again: it must get on.
+    fn has_had_its_turn(&self, begun: Offset) -> bool {
+        self.encoding == Encoding::Plain && begun < self.lines.offset && WATCH_TASK_BYTES <= self.lines.at - begun.bytes
     }
 
     /// The columns of CSV lines stand at the beginning.
@@ -225,7 +224,9 @@ impl Reader {
     /// At the end of the file.
     async fn end(&mut self) -> ReadOutcome {
         // Shorter than it was read: emptied, and nothing new is there yet.
-        if self.encoding == Encoding::Plain && self.file.metadata().is_ok_and(|meta| meta.len() < self.lines.offset.bytes) {
+        let file = self.file.clone();
+        let is_shorter = |meta: Metadata| meta.len() < self.lines.offset.bytes;
+        if self.encoding == Encoding::Plain && blocking(move || file.metadata()).await.is_ok_and(|meta| meta.is_ok_and(is_shorter)) {
             return ReadOutcome::Rewritten;
         }
         let shard = self.shard.clone();

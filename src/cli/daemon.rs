@@ -48,6 +48,9 @@ use crate::watch::watcher::Watcher;
 /// The share of the drain's time that peers get to finish what they are sending; the rest is for writing and compressing it.
 const INTAKE_SHARE: f64 = 0.5;
 
+/// How long a thread that has ended unasked may take to say why.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// The memory that `config` needs at most.
 pub(super) fn budget(config: &Config) -> MemoryBudget {
     MemoryBudget::new(&BudgetInputs {
@@ -84,8 +87,9 @@ pub(super) fn preflight(config: &Config) -> Result<(), Failure> {
         http: config.http,
         data_dir: config.data_dir.clone(),
     };
-    let problems = preflight::run(&needs);
-    if problems.is_empty() { Ok(()) } else { Err(Failure::Refused(problems.iter().map(ToString::to_string).collect())) }
+    let mut problems: Vec<String> = preflight::run(&needs).iter().map(ToString::to_string).collect();
+    problems.extend(following::refused(config));
+    if problems.is_empty() { Ok(()) } else { Err(Failure::Refused(problems)) }
 }
 
 /// Runs it to its end, with the store on `disk`.
@@ -225,7 +229,11 @@ impl Running {
         let complete = self.watcher.as_ref().map_or_else(never, |watcher| watcher.complete().clone());
         let telemetry = self.telemetry.clone();
         let outcome = select! {
-            recv(complete) -> _ => self.stop(failed, limits::COLLECT_ONCE_DRAIN),
+            recv(complete) -> told => match told {
+                Ok(()) => self.stop(failed, limits::COLLECT_ONCE_DRAIN),
+                // The thread that follows files has ended: why, it may have said.
+                Err(_) => Err(failed.recv_timeout(LAST_WORDS).map_or_else(|_| Failure::Broken("the thread that follows files has ended".to_owned()), Failure::Storage)),
+            },
             recv(signals) -> signal => {
                 let signal = signal.map_err(|_| Failure::Broken("the signal thread ended".to_owned()))?;
                 tracing::info!("{signal}: stopping");
@@ -247,7 +255,7 @@ impl Running {
         self.telemetry.set_phase(Phase::Stopping);
         systemd::stopping("writing and compressing what has been received", drain_timeout);
         if let Some(watcher) = self.watcher.take() {
-            watcher.stop();
+            watcher.stop(begun + drain_timeout.mul_f64(INTAKE_SHARE));
         }
         self.shards.stop(begun + drain_timeout.mul_f64(INTAKE_SHARE));
         let shards_ended = join_aside(self.shards)?;

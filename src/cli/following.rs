@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::config::{Config, Role};
 use crate::limits::WATCH_READS_MAX;
 use crate::metrics::files::FileTotals;
+use crate::outputs::Target;
 use crate::record::multiline::Continuations;
 use crate::shard::{ShardFiles, TaskSender};
 use crate::store::disk::Disk;
@@ -16,6 +17,7 @@ use crate::store::marks::Marks;
 use crate::store::recover::Recovered;
 use crate::watch::checkpoints::{self, Beyond, Checkpoints};
 use crate::watch::journal::Replayed;
+use crate::watch::own::OwnFolder;
 use crate::watch::patterns::Pattern;
 use crate::watch::task::ReadReport;
 use crate::watch::watcher::{Watcher, WatcherConfig};
@@ -23,6 +25,25 @@ use crate::watch::watcher::{Watcher, WatcherConfig};
 /// Who takes lines in besides.
 fn beyond(config: &Config) -> Beyond {
     if config.role == Role::Serve { Beyond::Keep } else { Beyond::Cut }
+}
+
+/// What the process writes: store and outputs.
+fn own(config: &Config) -> Vec<OwnFolder> {
+    let of_output = |output: &Target| {
+        let target = output.clone();
+        OwnFolder { path: target.folder(), is_own: Box::new(move |name| target.owns(name)) }
+    };
+    let outputs = config.outputs.iter().map(of_output);
+    std::iter::once(OwnFolder::whole(config.data_dir.clone())).chain(outputs).collect()
+}
+
+/// What is to be followed and can't be, since only the process itself writes there.
+pub(super) fn refused(config: &Config) -> Vec<String> {
+    let refused = config.watch.iter().filter(|pattern| pattern.is_only_in(&config.data_dir));
+    let dir = config.data_dir.display();
+    refused
+        .map(|pattern| format!("--watch {pattern}: files of {dir}, where lines are stored, are not followed; store them elsewhere"))
+        .collect()
 }
 
 /// Brings store and checkpoints together, if files are followed.
@@ -67,7 +88,7 @@ impl Following {
             archives: config.archives,
             from: config.from,
             is_once: matches!(config.role, Role::Collect { is_once: true, .. }),
-            data_dir: config.data_dir.clone(),
+            own: own(config),
             shards: config.shards,
             replayed: self.replayed,
             checkpoints: self.checkpoints,

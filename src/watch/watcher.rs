@@ -1,22 +1,21 @@
 //! The thread that follows files: it looks, opens, and hands files to the shards that read them. What to do, the [`Tracker`] says.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender, bounded, select};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
 use flate2::read::MultiGzDecoder;
 
 use super::checkpoints::Checkpoints;
-use super::content::{FileId, FileKey};
+use super::content::FileId;
 use super::journal::Replayed;
 use super::notices::Notices;
-use super::open_files::OpenFiles;
+use super::open_files::{self, OpenFiles};
+use super::own::OwnFolder;
 use super::patterns::{self, Archives, Pattern};
 use super::task::{Encoding, ReadOutcome, ReadReport, ReadTask};
 use super::tracker::{self, Found, Job, Tracker};
@@ -40,8 +39,8 @@ pub struct WatcherConfig {
     pub from: tracker::From,
     /// Everything is read once, to its end.
     pub is_once: bool,
-    /// The store's folder, which is never followed.
-    pub data_dir: PathBuf,
+    /// What the process writes itself, which is never followed.
+    pub own: Vec<OwnFolder>,
     /// How many shards read.
     pub shards: usize,
     /// What a former process has read.
@@ -62,7 +61,7 @@ pub struct WatcherConfig {
 #[derive(Debug)]
 pub struct Watcher {
     stop: Sender<()>,
-    /// Told when everything was read once.
+    /// Told when everything was read once, and disconnected when the thread has ended.
     complete: Receiver<()>,
     thread: JoinHandle<()>,
 }
@@ -76,14 +75,19 @@ impl Watcher {
         Ok(Self { stop, complete, thread })
     }
 
-    /// Told when everything was read once, if that was asked for.
+    /// Told when everything was read once, if that was asked for; disconnected when nothing is followed any more.
     pub fn complete(&self) -> &Receiver<()> {
         &self.complete
     }
 
-    /// Hands out nothing more. What shards have they finish, or leave to the next start.
-    pub fn stop(self) {
+    /// Hands out nothing more. What shards have they finish, or leave to the next start. A look at a file system that does not answer is not waited for beyond `deadline`.
+    pub fn stop(self, deadline: Instant) {
         let _ = self.stop.send(()); // one that has ended needs no telling
+        let ended = std::iter::repeat_with(|| self.complete.recv_deadline(deadline)).find_map(Result::err);
+        if ended == Some(RecvTimeoutError::Timeout) {
+            tracing::warn!("files are still being looked for; a file system may not answer");
+            return;
+        }
         let _ = self.thread.join();
     }
 }
@@ -171,7 +175,7 @@ impl Work {
         let begun = Instant::now();
         let now_ms = self.now_ms();
         self.tracker.begin_scan();
-        let scan = patterns::scan(&self.config.patterns, self.config.archives, &self.config.data_dir);
+        let scan = patterns::scan(&self.config.patterns, self.config.archives, &self.config.own);
         self.tell_problems(scan.errors);
         let mut news = Vec::new();
         for found in &scan.found {
@@ -345,11 +349,7 @@ impl Work {
 
 /// How a file begins, after decompression; none if its name belongs to another one by now.
 fn head(found: &Found) -> io::Result<Option<Vec<u8>>> {
-    let file = File::open(&found.path)?;
-    let meta = file.metadata()?;
-    if (FileKey { dev: meta.dev(), ino: meta.ino() }) != found.key {
-        return Ok(None);
-    }
+    let Some(file) = open_files::open(&found.path, found.key)? else { return Ok(None) };
     let mut head = Vec::with_capacity(WATCH_HEAD_BYTES);
     match found.encoding {
         Encoding::Plain => file.take(WATCH_HEAD_BYTES as u64).read_to_end(&mut head)?,

@@ -202,18 +202,23 @@ impl Framer {
 
     /// The next line, or none when the chunk is used up; what is unfinished is kept.
     pub fn next<'a>(&'a mut self, chunk: &'a mut Chunk<'_>) -> Option<Frame<'a>> {
-        self.next_with_end(chunk).map(|(frame, _)| frame)
+        let (place, kind) = self.advance(chunk)?;
+        Some(self.frame(place, kind, chunk))
     }
 
     /// The same, and where the line ends.
     pub fn next_with_end<'a>(&'a mut self, chunk: &'a mut Chunk<'_>) -> Option<(Frame<'a>, LineEnd)> {
         let (place, kind) = self.advance(chunk)?;
         let end = LineEnd { used: chunk.at, kept: self.kept_len() };
+        Some((self.frame(place, kind, chunk), end))
+    }
+
+    fn frame<'a>(&'a mut self, place: Place, kind: FrameKind, chunk: &'a mut Chunk<'_>) -> Frame<'a> {
         let frame = match place {
             Place::Chunk { start, len } => chunk.frame(start, len, kind),
             Place::Partial { start, len } => self.partial.frame(start, len, kind),
         };
-        Some((Frame { may_hold_newlines: !matches!(self.framing, Framing::Lf | Framing::Undecided), ..frame }, end))
+        Frame { may_hold_newlines: !matches!(self.framing, Framing::Lf | Framing::Undecided), ..frame }
     }
 
     /// What is left at the end of the stream: a last line without terminator is a line. Call until it returns none.

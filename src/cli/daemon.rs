@@ -139,7 +139,7 @@ impl Running {
             StorageError::Unusable { .. } => Failure::refused(error),
             error => Failure::Storage(error),
         })?;
-        let replayed = following::recover(config, &disk, &mut recovered).map_err(Failure::Storage)?;
+        let past = following::recover(config, &disk, &mut recovered).map_err(Failure::Storage)?;
         drop(long_start);
         let pool = start_pool(config, disk.clone(), &permits, failures)?;
         recovered.sealed.into_iter().for_each(|segment| pool.handle().submit(segment));
@@ -148,8 +148,7 @@ impl Running {
         let marks = recovered.writers.iter().map(|streams| std::array::from_fn(|stream| streams[stream].mark()));
         let accepted = config.role.accepted();
         let reader = StoreReader { disk: disk.clone(), dir: config.data_dir.clone(), marks: Marks::new(accepted, marks.collect()) };
-        let following =
-            replayed.map(|replayed| Following::begin(config, &disk, &reader.marks, replayed)).transpose().map_err(Failure::Storage)?;
+        let following = past.map(|past| Following::begin(config, &disk, &reader.marks, past)).transpose().map_err(Failure::Storage)?;
         telemetry.store_opened(StoreSource {
             dir: config.data_dir.clone(),
             permits: permits.clone(),

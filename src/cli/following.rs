@@ -14,6 +14,7 @@ use crate::shard::{ShardFiles, TaskSender};
 use crate::store::disk::Disk;
 use crate::store::error::StorageError;
 use crate::store::marks::Marks;
+use crate::store::name::FileName;
 use crate::store::recover::Recovered;
 use crate::watch::checkpoints::{self, Beyond, Checkpoints};
 use crate::watch::journal::Replayed;
@@ -47,26 +48,35 @@ pub(super) fn refused(config: &Config) -> Vec<String> {
 }
 
 /// Brings store and checkpoints together, if files are followed.
-pub(super) fn recover(config: &Config, disk: &Disk, recovered: &mut Recovered) -> Result<Option<Replayed>, StorageError> {
+pub(super) fn recover(config: &Config, disk: &Disk, recovered: &mut Recovered) -> Result<Option<Past>, StorageError> {
     if config.watch.is_empty() {
         checkpoints::share(disk, &config.data_dir)?;
         return Ok(None);
     }
-    checkpoints::recover(disk, &config.data_dir, config.role.accepted(), beyond(config), recovered).map(Some)
+    let is_first = !FileName::Checkpoints.in_dir(&config.data_dir).exists();
+    let replayed = checkpoints::recover(disk, &config.data_dir, config.role.accepted(), beyond(config), recovered)?;
+    Ok(Some(Past { replayed, is_first }))
+}
+
+/// What former processes did.
+pub(super) struct Past {
+    replayed: Replayed,
+    /// There was none that followed files.
+    is_first: bool,
 }
 
 /// What was set up for files, before the shards run.
 pub(super) struct Following {
-    replayed: Replayed,
+    past: Past,
     checkpoints: Arc<Checkpoints>,
     continuations: Option<Continuations>,
     reports: (Sender<ReadReport>, Receiver<ReadReport>),
 }
 
 impl Following {
-    pub(super) fn begin(config: &Config, disk: &Disk, marks: &Arc<Marks>, replayed: Replayed) -> Result<Self, StorageError> {
-        let checkpoints = Checkpoints::begin(disk.clone(), &config.data_dir, marks.clone(), replayed.clone(), beyond(config))?;
-        Ok(Self { replayed, checkpoints, continuations: config.continuations.clone(), reports: bounded(WATCH_READS_MAX) })
+    pub(super) fn begin(config: &Config, disk: &Disk, marks: &Arc<Marks>, past: Past) -> Result<Self, StorageError> {
+        let checkpoints = Checkpoints::begin(disk.clone(), &config.data_dir, marks.clone(), past.replayed.clone(), beyond(config))?;
+        Ok(Self { past, checkpoints, continuations: config.continuations.clone(), reports: bounded(WATCH_READS_MAX) })
     }
 
     /// The shards' end.
@@ -87,10 +97,11 @@ impl Following {
             patterns: config.watch.iter().map(Pattern::absolute).collect::<io::Result<_>>()?,
             archives: config.archives,
             from: config.from,
+            is_first: self.past.is_first,
             is_once: matches!(config.role, Role::Collect { is_once: true, .. }),
             own: own(config),
             shards: config.shards,
-            replayed: self.replayed,
+            replayed: self.past.replayed,
             checkpoints: self.checkpoints,
             totals,
             hand: Box::new(move |shard, task| tasks.send(shard, task)),

@@ -55,7 +55,10 @@ type Pending<T> = Pin<Box<dyn Future<Output = T>>>;
 pub(super) type Beginning = Rc<RefCell<Vec<u8>>>;
 
 /// Does what may take long on a helper thread, in its turn.
-async fn aside<T: Send + 'static>(turn: Rc<FetchTurn>, operation: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+pub(super) async fn aside<T: Send + 'static>(
+    turn: Rc<FetchTurn>,
+    operation: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
     let _fetching = Fetching::wait(turn).await;
     blocking(operation).await.unwrap_or_else(|error| Err(io::Error::other(error.to_string())))
 }
@@ -160,7 +163,7 @@ fn read_at_once(file: &File, buf: &mut [u8], at: u64) -> io::Result<Option<usize
 }
 
 /// The `len` bytes from `at` on, or those that there are. An error behind some of them is met again by the next read.
-fn fetch(file: &File, at: u64, len: usize) -> io::Result<Vec<u8>> {
+pub(super) fn fetch(file: &File, at: u64, len: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(len);
     let fetched = FileAt(file, at).take(len as u64).read_to_end(&mut bytes);
     if bytes.is_empty() { fetched.map(|_| bytes) } else { Ok(bytes) }

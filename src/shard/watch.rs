@@ -4,7 +4,7 @@
 //! the file just waits. Up to where its files are stored, each batch tells the checkpoints (`shard/writer.rs`).
 
 use std::cell::{Cell, RefCell};
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::rc::Rc;
@@ -15,13 +15,13 @@ use futures_lite::AsyncRead;
 use super::Shard;
 use super::blocking::blocking;
 use super::core::{Progress, ShardCore, Source};
-use super::file_stream::{Beginning, FetchTurn, GzipStream, LastError, PlainStream};
+use super::file_stream::{Beginning, FetchTurn, GzipStream, LastError, PlainStream, aside, fetch};
 use super::intake::Intake;
 use super::lane::Arrival;
 use super::moved::MovedFiles;
 use super::stored_lines::StoredLines;
 use super::turn::Received;
-use crate::limits::{CSV_HEADER_BYTES_MAX, RECEIVE_BYTES, WATCH_TASK_BYTES};
+use crate::limits::{CSV_HEADER_BYTES_MAX, RECEIVE_BYTES, WATCH_HEAD_BYTES, WATCH_TASK_BYTES};
 use crate::metrics::counters::Closed;
 use crate::record::detect::Format;
 use crate::record::framer::{Chunk, Frame, Framer, LineEnd, PADDING};
@@ -100,6 +100,7 @@ struct Reader {
     head: Head,
     ending: Ending,
     intake: Intake<Box<dyn AsyncRead + Unpin>>,
+    turn: Rc<FetchTurn>,
     beginning: Beginning,
     error: LastError,
     lines: Lines,
@@ -130,8 +131,8 @@ impl Reader {
         let turn = shard.files.as_ref().map(|files| files.fetching.clone()).unwrap_or_default();
         let (beginning, error) = (Beginning::default(), LastError::default());
         let stream: Box<dyn AsyncRead + Unpin> = match encoding {
-            Encoding::Plain => Box::new(PlainStream::new(file.clone(), offset, beginning.clone(), turn, error.clone())),
-            Encoding::Gzip => Box::new(GzipStream::new(file.clone(), offset, turn, error.clone())),
+            Encoding::Plain => Box::new(PlainStream::new(file.clone(), offset, beginning.clone(), turn.clone(), error.clone())),
+            Encoding::Gzip => Box::new(GzipStream::new(file.clone(), offset, turn.clone(), error.clone())),
         };
         let lines = Lines {
             id,
@@ -142,7 +143,7 @@ impl Reader {
             offset: Offset { bytes: offset, is_mid_line },
             stored: StoredLines::beyond(offset, stored, &shard),
         };
-        Self { id, file, encoding, head, ending, intake: Intake::new(shard.clone(), stream), beginning, error, lines, shard }
+        Self { id, file, encoding, head, ending, intake: Intake::new(shard.clone(), stream), turn, beginning, error, lines, shard }
     }
 
     async fn read(&mut self) -> ReadOutcome {
@@ -194,8 +195,7 @@ impl Reader {
             return Ok(());
         }
         let (file, encoding) = (self.file.clone(), self.encoding);
-        let first = blocking(move || first_bytes(file, encoding)).await;
-        let mut bytes = first.map_err(|error| io::Error::other(error.to_string()))??;
+        let mut bytes = aside(self.turn.clone(), move || first_bytes(file, encoding)).await?;
         let len = bytes.len();
         bytes.resize(len + PADDING, 0);
         let mut framer = Framer::for_file(Format::Csv, CSV_HEADER_BYTES_MAX);
@@ -223,10 +223,7 @@ impl Reader {
 
     /// At the end of the file.
     async fn end(&mut self) -> ReadOutcome {
-        // Shorter than it was read: emptied, and nothing new is there yet.
-        let file = self.file.clone();
-        let is_shorter = |meta: Metadata| meta.len() < self.lines.offset.bytes;
-        if self.encoding == Encoding::Plain && blocking(move || file.metadata()).await.is_ok_and(|meta| meta.is_ok_and(is_shorter)) {
+        if self.encoding == Encoding::Plain && self.is_rewritten().await {
             return ReadOutcome::Rewritten;
         }
         let shard = self.shard.clone();
@@ -236,6 +233,13 @@ impl Reader {
         }
         shard.publish_taken();
         ReadOutcome::AtEnd
+    }
+
+    /// Whether it is shorter than it was read, or begins otherwise: emptied, and perhaps written anew with as many bytes.
+    async fn is_rewritten(&self) -> bool {
+        let file = self.file.clone();
+        let now = aside(self.turn.clone(), move || Ok((file.metadata()?.len(), fetch(&file, 0, WATCH_HEAD_BYTES)?))).await;
+        now.is_ok_and(|(len, first)| len < self.lines.offset.bytes || !self.head.is_of(&first))
     }
 
     fn report(&self, outcome: ReadOutcome) -> ReadReport {

@@ -240,15 +240,19 @@ pub const OUTPUT_RETRY_MAX: Duration = Duration::from_secs(15);
 pub const WATCH_HEAD_BYTES: usize = KIB;
 /// Files that are followed at once; more are counted, and not read.
 pub const WATCH_FILES_MAX: usize = 20_000;
+/// Names that one look at folders lists: those of files, and of what lies beside them.
+pub const WATCH_NAMES_MAX: usize = 10 * WATCH_FILES_MAX;
+/// What of a copy's end must be the same in what it is a copy of.
+pub const WATCH_TAIL_BYTES: u64 = 4 * KIB as u64;
 /// Followed files that are read at once. Each is one task of a shard, and waits for the receive buffer like a connection.
 pub const WATCH_READS_MAX: usize = 32;
+/// Archives among them. Each is read in one go, and others are not to wait for that.
+pub const WATCH_ARCHIVES_MAX: usize = WATCH_READS_MAX / 4;
 /// Descriptors of followed files: those that are read, and those that were read last, which are held so that what is written to them while they are deleted is found.
 pub const WATCH_OPEN_MAX: usize = 64;
 /// How long a file that is at its end stays open.
 pub const WATCH_OPEN_IDLE: Duration = Duration::from_secs(30);
-/// What of a file that is not in the page cache a helper thread fetches in one read.
-pub const WATCH_FETCH_BYTES: usize = 64 * KIB;
-/// What is read of one file before the others have their turn.
+/// What is read of one file before the others have their turn. More, where a line is longer; and an archive as a whole, since it can't be gone on with in its middle.
 pub const WATCH_TASK_BYTES: u64 = 16 * MIB as u64;
 /// A file whose last line has no newline, and that has not grown for so long, has written it.
 pub const WATCH_LAST_LINE_IDLE: Duration = Duration::from_secs(5);
@@ -268,8 +272,8 @@ pub const WATCH_PROBLEMS_MAX: usize = KIB;
 pub const WATCH_POLL_TIME_SHARE: u32 = 20;
 /// And this one where something is told all the time.
 pub const WATCH_TOLD_TIME_SHARE: u32 = 4;
-/// Contents that are gone and remembered, so that a copy or archive of them is not read again as new.
-pub const WATCH_FORMER_MAX: usize = 4 * KIB;
+/// Contents that are gone and remembered, so that a copy or archive of them is not read again as new. A file system that goes away takes all files with it.
+pub const WATCH_FORMER_MAX: usize = WATCH_FILES_MAX + 4 * KIB;
 /// The journal of checkpoints is written anew when it has grown by so much beyond what is in it.
 pub const WATCH_JOURNAL_BYTES: u64 = MIB as u64;
 /// How long `collect --once` may take to archive and output what it has read.

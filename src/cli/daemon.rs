@@ -50,6 +50,9 @@ use crate::watch::watcher::Watcher;
 /// The share of the drain's time that peers get to finish what they are sending; the rest is for writing and compressing it.
 const INTAKE_SHARE: f64 = 0.5;
 
+/// How long a thread that has ended unasked may take to say why.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Resolves the configuration on this machine.
 pub(super) fn load(role: Role, file: Option<&Path>, settings: &Settings) -> Result<Config, Failure> {
     let config = Config::load(role, file, settings, &cores::available()).map_err(Failure::refused)?;
@@ -97,6 +100,7 @@ pub(super) fn preflight(config: &Config, made: &mut MadeDirectories) -> Result<(
     };
     let mut problems: Vec<String> = preflight::run(&needs, made).iter().map(ToString::to_string).collect();
     problems.extend(config.outputs.iter().filter_map(outputs::foreign));
+    problems.extend(following::refused(config));
     if problems.is_empty() { Ok(()) } else { Err(Failure::Refused(problems)) }
 }
 
@@ -150,12 +154,11 @@ impl Running {
             StorageError::Unusable { .. } => Failure::refused(error),
             error => Failure::Storage(error),
         })?;
-        let replayed = following::recover(config, &disk, journal, &mut recovered).map_err(Failure::Storage)?;
+        let past = following::recover(config, &disk, journal, &mut recovered).map_err(Failure::Storage)?;
         let marks = recovered.writers.iter().map(|streams| std::array::from_fn(|stream| streams[stream].mark()));
         let accepted = config.role.accepted();
         let reader = StoreReader { disk: disk.clone(), dir: config.data_dir.clone(), marks: Marks::new(accepted, marks.collect()) };
-        let following =
-            replayed.map(|replayed| Following::begin(config, &disk, &reader.marks, replayed)).transpose().map_err(Failure::Storage)?;
+        let following = past.map(|past| Following::begin(config, &disk, &reader.marks, past)).transpose().map_err(Failure::Storage)?;
         drop(long_start);
         // Not before the checkpoints are true: they are compared with raw segments.
         let pool = start_pool(config, disk.clone(), &permits, failures)?;
@@ -241,7 +244,11 @@ impl Running {
         let complete = self.watcher.as_ref().map_or_else(never, |watcher| watcher.complete().clone());
         let telemetry = self.telemetry.clone();
         let outcome = select! {
-            recv(complete) -> _ => self.stop(failed, limits::COLLECT_ONCE_DRAIN),
+            recv(complete) -> told => match told {
+                Ok(()) => self.stop(failed, limits::COLLECT_ONCE_DRAIN),
+                // The thread that follows files has ended: why, it may have said.
+                Err(_) => Err(failed.recv_timeout(LAST_WORDS).map_or_else(|_| Failure::Broken("the thread that follows files has ended".to_owned()), Failure::Storage)),
+            },
             recv(signals) -> signal => {
                 let signal = signal.map_err(|_| Failure::Broken("the signal thread ended".to_owned()))?;
                 tracing::info!("{signal}: stopping");
@@ -263,7 +270,7 @@ impl Running {
         self.telemetry.set_phase(Phase::Stopping);
         systemd::stopping("writing and compressing what has been received", drain_timeout);
         if let Some(watcher) = self.watcher.take() {
-            watcher.stop();
+            watcher.stop(begun + drain_timeout.mul_f64(INTAKE_SHARE));
         }
         self.shards.stop(begun + drain_timeout.mul_f64(INTAKE_SHARE));
         let shards_ended = join_aside(self.shards)?;

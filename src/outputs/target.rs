@@ -74,6 +74,21 @@ impl Target {
         Target { kind, path: dir.join(format!("collected.{}", kind.name())) }
     }
 
+    /// Its folder.
+    pub fn folder(&self) -> PathBuf {
+        Names::new(&self.path).folder().to_owned()
+    }
+
+    /// Whether the file `name` of its folder is its own.
+    pub fn owns(&self, name: &Path) -> bool {
+        let name = name.to_string_lossy();
+        let beside = self
+            .path
+            .file_name()
+            .and_then(|open| name.strip_prefix(&*open.to_string_lossy()).map(|rest| self.kind.suffixes().contains(&rest)));
+        beside == Some(true) || self.kind == Kind::Csv && Names::new(&self.path).is_sealed(&name)
+    }
+
     /// The files that are its own, by paths that tell whether two are the same. Of sealed ones the first stands for all.
     fn files(&self) -> impl Iterator<Item = PathBuf> {
         let path = comparable(&self.path);
@@ -124,6 +139,25 @@ mod tests {
         }
         for text in ["logs.csv", "parquet:x", "csv:", "csv:/", "sqlite:x/", "csv:/tmp", "CSV:x", ":x"] {
             assert!(text.parse::<Target>().unwrap_err().contains("csv:PATH"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_its_own() {
+        let (csv, sqlite) = (target("csv:out/all.csv"), target("sqlite:x.db"));
+        assert_eq!((csv.folder(), sqlite.folder()), (PathBuf::from("out"), PathBuf::from(".")));
+        for (target, name, is_own) in [
+            (&csv, "all.csv", true),
+            (&csv, "all.csv.cursor.tmp", true),
+            (&csv, "all_20261124_150000_000042.csv", true),
+            (&csv, "all_20261124_150000_1000042.csv", true),
+            (&csv, "all.csv.1", false),
+            (&csv, "all_of_them.csv", false),
+            (&csv, "all_20261124_150000_000042.csv.gz", false),
+            (&sqlite, "x.db-wal", true),
+            (&sqlite, "x_20261124_150000_000042.db", false),
+        ] {
+            assert_eq!(target.owns(Path::new(name)), is_own, "{target} {name}");
         }
     }
 

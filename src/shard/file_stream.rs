@@ -1,9 +1,10 @@
 //! A file's bytes as a stream, for an [`Intake`](super::intake::Intake).
 //!
-//! What is in the page cache is copied at once; what is not is fetched by a helper thread first, while others have the receive buffer, so that a cold disk holds up nobody. An archive is
-//! decompressed by a helper thread, a piece at a time.
+//! What is in the page cache is copied at once; what is not is fetched by a helper thread, while others have the receive buffer, so that a cold disk holds up nobody, and neither does a
+//! file system that does not answer. An archive is decompressed by a helper thread, a piece at a time.
 
-use std::cell::Cell;
+use std::borrow::Borrow;
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::future::Future;
 use std::io::{self, IoSliceMut, Read};
@@ -19,7 +20,7 @@ use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use super::blocking::blocking;
 use super::event::Event;
-use crate::limits::{RECEIVE_BYTES, WATCH_FETCH_BYTES};
+use crate::limits::{RECEIVE_BYTES, WATCH_HEAD_BYTES};
 
 /// One file of a shard is fetched or decompressed at a time: the other helper threads are for the writers.
 #[derive(Default)]
@@ -50,82 +51,128 @@ pub(super) type LastError = Rc<Cell<Option<io::Error>>>;
 
 type Pending<T> = Pin<Box<dyn Future<Output = T>>>;
 
+/// How the file began when its last bytes were read.
+pub(super) type Beginning = Rc<RefCell<Vec<u8>>>;
+
+/// Does what may take long on a helper thread, in its turn.
+pub(super) async fn aside<T: Send + 'static>(
+    turn: Rc<FetchTurn>,
+    operation: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let _fetching = Fetching::wait(turn).await;
+    blocking(operation).await.unwrap_or_else(|error| Err(io::Error::other(error.to_string())))
+}
+
+/// Bytes on their way to the receive buffer.
+#[derive(Default)]
+struct Piece {
+    bytes: Vec<u8>,
+    taken: usize,
+}
+
+impl Piece {
+    fn of(bytes: Vec<u8>) -> Self {
+        Self { bytes, taken: 0 }
+    }
+
+    /// Copies what fits into `buf`, if there is anything left.
+    fn take(&mut self, buf: &mut [u8]) -> Option<usize> {
+        let left = &self.bytes[self.taken..];
+        let len = buf.len().min(left.len());
+        buf[..len].copy_from_slice(&left[..len]);
+        self.taken += len;
+        (0 < len).then_some(len)
+    }
+}
+
 /// A file as it is, read from an offset on.
 pub(super) struct PlainStream {
     file: Arc<File>,
     at: u64,
-    fetching: Option<Pending<()>>,
-    is_fetched: bool,
+    beginning: Beginning,
+    fetched: Piece,
+    fetching: Option<Pending<io::Result<(Vec<u8>, Vec<u8>)>>>,
     turn: Rc<FetchTurn>,
     error: LastError,
 }
 
 impl PlainStream {
-    pub(super) fn new(file: Arc<File>, at: u64, turn: Rc<FetchTurn>, error: LastError) -> Self {
-        Self { file, at, fetching: None, is_fetched: false, turn, error }
+    pub(super) fn new(file: Arc<File>, at: u64, beginning: Beginning, turn: Rc<FetchTurn>, error: LastError) -> Self {
+        Self { file, at, beginning, fetched: Piece::default(), fetching: None, turn, error }
+    }
+
+    /// Reads the next bytes, and after them how the file begins, if the kernel has both; none if they are to be fetched.
+    fn read_at_once(&mut self, buf: &mut [u8]) -> io::Result<Option<usize>> {
+        let Some(read) = read_at_once(&self.file, buf, self.at)? else { return Ok(None) };
+        let mut first = [0; WATCH_HEAD_BYTES];
+        let Some(len) = read_at_once(&self.file, &mut first, 0)? else { return Ok(None) };
+        self.begins(&first[..len]);
+        self.at += read as u64;
+        Ok(Some(read))
+    }
+
+    fn begins(&mut self, first: &[u8]) {
+        let mut beginning = self.beginning.borrow_mut();
+        beginning.clear();
+        beginning.extend_from_slice(first);
     }
 }
 
 impl AsyncRead for PlainStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        loop {
+        if let Some(len) = self.fetched.take(buf) {
+            return Poll::Ready(Ok(len));
+        }
+        let outcome = loop {
             if let Some(fetching) = &mut self.fetching {
-                ready!(fetching.as_mut().poll(cx));
+                let fetched = ready!(fetching.as_mut().poll(cx));
                 self.fetching = None;
-                self.is_fetched = true;
+                break fetched.map(|(bytes, first)| {
+                    self.begins(&first);
+                    self.at += bytes.len() as u64;
+                    self.fetched = Piece::of(bytes);
+                    self.fetched.take(buf).unwrap_or(0)
+                });
             }
-            let outcome = if self.is_fetched {
-                self.file.read_at(buf, self.at)
-            } else {
-                preadv2(&*self.file, &mut [IoSliceMut::new(buf)], self.at, ReadWriteFlags::NOWAIT).map_err(io::Error::from)
-            };
-            let is_elsewhere = |error: &io::Error| {
-                [Errno::WOULDBLOCK, Errno::OPNOTSUPP, Errno::NOSYS, Errno::INVAL]
-                    .map(|errno| Some(errno.raw_os_error()))
-                    .contains(&error.raw_os_error())
-            };
-            match outcome {
-                Ok(read) => {
-                    self.at += read as u64;
-                    self.is_fetched = false;
-                    return Poll::Ready(Ok(read));
+            match self.read_at_once(buf) {
+                Ok(Some(read)) => break Ok(read),
+                Ok(None) => {
+                    let (file, at, len, turn) = (self.file.clone(), self.at, buf.len(), self.turn.clone());
+                    self.fetching = Some(Box::pin(aside(turn, move || Ok((fetch(&file, at, len)?, fetch(&file, 0, WATCH_HEAD_BYTES)?)))));
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if !self.is_fetched && is_elsewhere(&error) => {
-                    let (file, at, len) = (self.file.clone(), self.at, buf.len());
-                    // What it meets, the read that follows meets too, and tells.
-                    let turn = self.turn.clone();
-                    self.fetching = Some(Box::pin(async move {
-                        let _fetching = Fetching::wait(turn).await;
-                        drop(blocking(move || fetch(&file, at, len)).await);
-                    }));
-                }
-                Err(error) => {
-                    self.error.set(Some(error));
-                    return Poll::Ready(Err(io::ErrorKind::Other.into()));
-                }
+                Err(error) => break Err(error),
             }
+        };
+        Poll::Ready(outcome.map_err(|error| {
+            self.error.set(Some(error));
+            io::ErrorKind::Other.into()
+        }))
+    }
+}
+
+/// Reads what the kernel has at hand; none if it would have to wait, or can't tell.
+fn read_at_once(file: &File, buf: &mut [u8], at: u64) -> io::Result<Option<usize>> {
+    loop {
+        match preadv2(file, &mut [IoSliceMut::new(buf)], at, ReadWriteFlags::NOWAIT) {
+            Ok(read) => return Ok(Some(read)),
+            Err(Errno::INTR) => {}
+            Err(Errno::WOULDBLOCK | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => return Ok(None),
+            Err(error) => return Err(error.into()),
         }
     }
 }
 
-/// Has the kernel read it.
-fn fetch(file: &File, mut at: u64, len: usize) {
-    let end = at + len as u64;
-    let mut scratch = [0; WATCH_FETCH_BYTES];
-    while at < end {
-        match file.read_at(&mut scratch, at) {
-            Ok(read) if 0 < read => at += read as u64,
-            _ => return,
-        }
-    }
+/// The `len` bytes from `at` on, or those that there are. An error behind some of them is met again by the next read.
+pub(super) fn fetch(file: &File, at: u64, len: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(len);
+    let fetched = FileAt(file, at).take(len as u64).read_to_end(&mut bytes);
+    if bytes.is_empty() { fetched.map(|_| bytes) } else { Ok(bytes) }
 }
 
 /// An archive, decompressed, from an offset of what comes out.
 pub(super) struct GzipStream {
-    /// What is decompressed, and how much of it is taken.
-    piece: Vec<u8>,
-    taken: usize,
+    /// What is decompressed.
+    piece: Piece,
     work: Option<Gunzip>,
     working: Option<Pending<io::Result<Gunzip>>>,
     turn: Rc<FetchTurn>,
@@ -134,17 +181,17 @@ pub(super) struct GzipStream {
 
 /// What travels to the helper thread and back.
 struct Gunzip {
-    decoder: MultiGzDecoder<FileAt>,
+    decoder: MultiGzDecoder<FileAt<Arc<File>>>,
     skip: u64,
     piece: Vec<u8>,
 }
 
 /// Reads a descriptor that others read as well.
-struct FileAt(Arc<File>, u64);
+struct FileAt<F>(F, u64);
 
-impl Read for FileAt {
+impl<F: Borrow<File>> Read for FileAt<F> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let read = self.0.read_at(buf, self.1)?;
+        let read = self.0.borrow().read_at(buf, self.1)?;
         self.1 += read as u64;
         Ok(read)
     }
@@ -166,7 +213,7 @@ pub(super) fn gunzip_first(file: Arc<File>, bytes: &mut [u8]) -> io::Result<usiz
 impl GzipStream {
     pub(super) fn new(file: Arc<File>, skip: u64, turn: Rc<FetchTurn>, error: LastError) -> Self {
         let work = Gunzip { decoder: MultiGzDecoder::new(FileAt(file, 0)), skip, piece: Vec::new() };
-        Self { piece: Vec::new(), taken: 0, work: Some(work), working: None, turn, error }
+        Self { piece: Piece::default(), work: Some(work), working: None, turn, error }
     }
 }
 
@@ -183,29 +230,21 @@ impl Gunzip {
 impl AsyncRead for GzipStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
-            if self.taken < self.piece.len() {
-                let len = buf.len().min(self.piece.len() - self.taken);
-                buf[..len].copy_from_slice(&self.piece[self.taken..self.taken + len]);
-                self.taken += len;
+            if let Some(len) = self.piece.take(buf) {
                 return Poll::Ready(Ok(len));
             }
             if let Some(mut work) = self.work.take() {
-                work.piece = std::mem::take(&mut self.piece);
-                self.taken = 0;
-                let turn = self.turn.clone();
-                self.working = Some(Box::pin(async move {
-                    let _fetching = Fetching::wait(turn).await;
-                    blocking(move || work.work()).await.unwrap_or_else(|error| Err(io::Error::other(error.to_string())))
-                }));
+                work.piece = std::mem::take(&mut self.piece).bytes;
+                self.working = Some(Box::pin(aside(self.turn.clone(), move || work.work())));
             }
             let Some(working) = &mut self.working else { return Poll::Ready(Err(io::ErrorKind::Other.into())) };
             let outcome = ready!(working.as_mut().poll(cx));
             self.working = None;
             match outcome {
                 Ok(mut work) => {
-                    self.piece = std::mem::take(&mut work.piece);
+                    self.piece = Piece::of(std::mem::take(&mut work.piece));
                     self.work = Some(work);
-                    if self.piece.is_empty() {
+                    if self.piece.bytes.is_empty() {
                         return Poll::Ready(Ok(0));
                     }
                 }

@@ -15,7 +15,7 @@ use futures_lite::AsyncRead;
 use super::Shard;
 use super::blocking::blocking;
 use super::core::{Progress, ShardCore, Source};
-use super::file_stream::{FetchTurn, GzipStream, LastError, PlainStream};
+use super::file_stream::{Beginning, FetchTurn, GzipStream, LastError, PlainStream, aside, fetch};
 use super::intake::Intake;
 use super::lane::Arrival;
 use super::moved::MovedFiles;
@@ -100,6 +100,8 @@ struct Reader {
     head: Head,
     ending: Ending,
     intake: Intake<Box<dyn AsyncRead + Unpin>>,
+    turn: Rc<FetchTurn>,
+    beginning: Beginning,
     error: LastError,
     lines: Lines,
 }
@@ -128,10 +130,10 @@ impl Reader {
             framer.skip_line();
         }
         let turn = shard.files.as_ref().map(|files| files.fetching.clone()).unwrap_or_default();
-        let error = LastError::default();
+        let (beginning, error) = (Beginning::default(), LastError::default());
         let stream: Box<dyn AsyncRead + Unpin> = match encoding {
-            Encoding::Plain => Box::new(PlainStream::new(file.clone(), offset, turn, error.clone())),
-            Encoding::Gzip => Box::new(GzipStream::new(file.clone(), offset, turn, error.clone())),
+            Encoding::Plain => Box::new(PlainStream::new(file.clone(), offset, beginning.clone(), turn.clone(), error.clone())),
+            Encoding::Gzip => Box::new(GzipStream::new(file.clone(), offset, turn.clone(), error.clone())),
         };
         let lines = Lines {
             id,
@@ -142,11 +144,11 @@ impl Reader {
             offset: Offset { bytes: offset, is_mid_line },
             stored: StoredLines::beyond(offset, stored, &shard),
         };
-        Self { id, file, encoding, head, ending, intake: Intake::new(shard.clone(), stream), error, lines, shard }
+        Self { id, file, encoding, head, ending, intake: Intake::new(shard.clone(), stream), turn, beginning, error, lines, shard }
     }
 
     async fn read(&mut self) -> ReadOutcome {
-        let begun = self.lines.at;
+        let begun = self.lines.offset;
         if let Err(error) = self.learn_header().await {
             return ReadOutcome::Failed(error);
         }
@@ -154,15 +156,12 @@ impl Reader {
             if self.shard.stop.is_requested() {
                 break ReadOutcome::Stopped;
             }
-            if WATCH_TASK_BYTES <= self.lines.at - begun {
+            if self.has_had_its_turn(begun) {
                 break ReadOutcome::More;
             }
             match self.intake.receive(self.lines.framer.partial_len(), RECEIVE_BYTES).await {
-                Ok(received) => match self.is_same() {
-                    Ok(true) => self.take(received).await,
-                    Ok(false) => break ReadOutcome::Rewritten,
-                    Err(error) => break ReadOutcome::Failed(error),
-                },
+                Ok(received) if self.is_same() => self.take(received).await,
+                Ok(_) => break ReadOutcome::Rewritten,
                 Err(Closed::ByPeer) => break self.end().await,
                 Err(Closed::Reset) => break ReadOutcome::Failed(self.error.take().unwrap_or_else(|| io::ErrorKind::Other.into())),
                 Err(Closed::LongLine) => break ReadOutcome::More,
@@ -176,17 +175,18 @@ impl Reader {
 
     /// Whether what was read is of the same content: a file may have been emptied and written anew meanwhile. Its beginning is looked at after each read, so
     /// what was read before was of the content that begins so.
-    fn is_same(&mut self) -> io::Result<bool> {
-        if self.encoding == Encoding::Gzip {
-            return Ok(true);
+    fn is_same(&mut self) -> bool {
+        let first = &*self.beginning.borrow();
+        let is_same = self.encoding == Encoding::Gzip || self.head.is_of(first);
+        if is_same && self.encoding == Encoding::Plain && !self.head.is_full() {
+            self.head = Head::of(first);
         }
-        let mut bytes = [0; WATCH_HEAD_BYTES];
-        let len = self.file.read_at(&mut bytes, 0)?;
-        let is_same = self.head.is_of(&bytes[..len]);
-        if is_same && !self.head.is_full() {
-            self.head = Head::of(&bytes[..len]);
-        }
-        Ok(is_same)
+        is_same
+    }
+
+    /// Whether others are to go on, after what was read since `begun`. What ends before a line does has to be read again: it must get on.
+    fn has_had_its_turn(&self, begun: Offset) -> bool {
+        self.encoding == Encoding::Plain && begun < self.lines.offset && WATCH_TASK_BYTES <= self.lines.at - begun.bytes
     }
 
     /// The columns of CSV lines stand at the beginning.
@@ -196,8 +196,7 @@ impl Reader {
             return Ok(());
         }
         let (file, encoding) = (self.file.clone(), self.encoding);
-        let first = blocking(move || first_bytes(file, encoding)).await;
-        let mut bytes = first.map_err(|error| io::Error::other(error.to_string()))??;
+        let mut bytes = aside(self.turn.clone(), move || first_bytes(file, encoding)).await?;
         let len = bytes.len();
         bytes.resize(len + PADDING, 0);
         let mut framer = Framer::for_file(Format::Csv, CSV_HEADER_BYTES_MAX);
@@ -225,8 +224,7 @@ impl Reader {
 
     /// At the end of the file.
     async fn end(&mut self) -> ReadOutcome {
-        // Shorter than it was read: emptied, and nothing new is there yet.
-        if self.encoding == Encoding::Plain && self.file.metadata().is_ok_and(|meta| meta.len() < self.lines.offset.bytes) {
+        if self.encoding == Encoding::Plain && self.is_rewritten().await {
             return ReadOutcome::Rewritten;
         }
         let shard = self.shard.clone();
@@ -236,6 +234,13 @@ impl Reader {
         }
         shard.publish_taken();
         ReadOutcome::AtEnd
+    }
+
+    /// Whether it is shorter than it was read, or begins otherwise: emptied, and perhaps written anew with as many bytes.
+    async fn is_rewritten(&self) -> bool {
+        let file = self.file.clone();
+        let now = aside(self.turn.clone(), move || Ok((file.metadata()?.len(), fetch(&file, 0, WATCH_HEAD_BYTES)?))).await;
+        now.is_ok_and(|(len, first)| len < self.lines.offset.bytes || !self.head.is_of(&first))
     }
 
     fn report(&self, outcome: ReadOutcome) -> ReadReport {

@@ -1,17 +1,19 @@
 //! What is to be followed, as it was typed: files, folders, globs; and what there is of it now.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use glob::{MatchOptions, Pattern as Glob};
+use glob::Pattern as Glob;
 
 use super::content::FileKey;
+use super::own::{OwnFiles, OwnFolder};
 use super::task::Encoding;
 use super::tracker::Found;
+use super::walk::{self, Folders, missing};
 use crate::limits::WATCH_PATH_BYTES_MAX;
 
 /// One of the things to follow.
@@ -42,9 +44,6 @@ pub struct Scan {
     /// What could not be looked at.
     pub errors: Vec<(PathBuf, io::Error)>,
 }
-
-/// `*` matches hidden files too; a folder's end is never matched by it.
-const OPTIONS: MatchOptions = MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
 
 /// Names that tell that a file is compressed. Only the first can be read.
 const COMPRESSED: [&str; 5] = ["gz", "zst", "bz2", "xz", "lz4"];
@@ -78,6 +77,22 @@ impl Pattern {
     }
 }
 
+impl Pattern {
+    /// Whether nothing but files of the folder `dir` is ever found.
+    pub fn is_only_in(&self, dir: &Path) -> bool {
+        let real = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned());
+        let folder = match self {
+            Self::Path(path) if path.is_dir() => path.clone(),
+            Self::Path(path) => std::path::absolute(path).ok().and_then(|path| path.parent().map(Path::to_owned)).unwrap_or_default(),
+            Self::Glob(text) => match walk::fixed(text) {
+                (folder, true) => Path::new(".").join(folder),
+                (_, false) => return false,
+            },
+        };
+        real(&folder) == real(dir) || matches!(self, Self::Path(path) if real(path) == real(dir))
+    }
+}
+
 impl std::fmt::Display for Pattern {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -87,37 +102,27 @@ impl std::fmt::Display for Pattern {
     }
 }
 
-/// Looks at what there is of `patterns`; nothing in the folder `outside`, which is the store's own.
-pub fn scan(patterns: &[Pattern], archives: Archives, outside: &Path) -> Scan {
+/// Looks at what there is of `patterns`; at none of the files that are this process's `own`.
+pub fn scan(patterns: &[Pattern], archives: Archives, own: &[OwnFolder]) -> Scan {
     let mut scan = Scan::default();
-    let mut matched = BTreeSet::new();
+    let (mut own, mut listed, mut matched) = (OwnFiles::new(own), Folders::default(), BTreeSet::new());
     for pattern in patterns {
         match pattern {
-            Pattern::Path(path) => scan.path(path, &mut matched),
-            Pattern::Glob(text) => scan.glob(text, &mut matched),
+            Pattern::Path(path) => scan.path(path, &mut listed, &mut matched),
+            Pattern::Glob(text) => scan.glob(text, &mut listed, &mut matched),
         }
     }
     let mut others = BTreeSet::new();
-    for folder in scan.folders.clone() {
-        let names = files_in(&folder, &mut scan.errors);
-        others.extend(names.into_iter().filter(|name| !matched.contains(name)));
+    for folder in &scan.folders {
+        let names = listed.list(folder);
+        others.extend(names.iter().filter(|name| name.is_file() && !matched.contains(&name.path)).map(|name| name.path.clone()));
     }
-    let outside = outside.canonicalize().ok();
-    let mut is_own: HashMap<PathBuf, bool> = HashMap::new();
-    let mut is_outside = |path: &Path| {
-        let Some(folder) = path.parent().filter(|_| outside.is_some()) else { return false };
-        if let Some(is_own) = is_own.get(folder) {
-            return *is_own;
-        }
-        let is_it = folder.canonicalize().ok() == outside;
-        is_own.insert(folder.to_owned(), is_it);
-        is_it
-    };
-    scan.folders.retain(|folder| outside.is_none() || folder.canonicalize().ok() != outside);
+    scan.errors = listed.errors;
     for (paths, is_matched) in [(matched, true), (others, false)] {
         for path in paths {
-            let Some(encoding) = encoding(&path, archives).filter(|_| !is_outside(&path)) else { continue };
-            scan.stat(&path, encoding, is_matched);
+            if let Some(encoding) = encoding(&path, archives) {
+                scan.stat(&path, encoding, is_matched, &mut own);
+            }
         }
     }
     scan
@@ -146,28 +151,6 @@ fn encoding(path: &Path, archives: Archives) -> Option<Encoding> {
     }
 }
 
-/// The files of `folder`, and what looks like one.
-fn files_in(folder: &Path, errors: &mut Vec<(PathBuf, io::Error)>) -> Vec<PathBuf> {
-    let mut names = Vec::new();
-    let listed = fs::read_dir(folder).map(|entries| {
-        for entry in entries.flatten() {
-            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            if !is_folder {
-                names.push(entry.path());
-            }
-        }
-    });
-    if let Err(error) = listed.or_else(missing) {
-        errors.push((folder.to_owned(), error));
-    }
-    names
-}
-
-/// What is missing may come.
-fn missing(error: io::Error) -> io::Result<()> {
-    if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) { Ok(()) } else { Err(error) }
-}
-
 /// The nearest folder that exists on the way to `path`: there it will appear.
 fn nearest_folder(path: &Path) -> Option<PathBuf> {
     path.ancestors()
@@ -178,9 +161,9 @@ fn nearest_folder(path: &Path) -> Option<PathBuf> {
 }
 
 impl Scan {
-    fn path(&mut self, path: &Path, matched: &mut BTreeSet<PathBuf>) {
+    fn path(&mut self, path: &Path, listed: &mut Folders, matched: &mut BTreeSet<PathBuf>) {
         if path.is_dir() {
-            matched.extend(files_in(path, &mut self.errors));
+            matched.extend(listed.list(path).iter().filter(|name| name.is_file()).map(|name| name.path.clone()));
             self.folders.insert(path.to_owned());
         } else {
             self.folders.extend(nearest_folder(path));
@@ -188,42 +171,34 @@ impl Scan {
         }
     }
 
-    fn glob(&mut self, text: &str, matched: &mut BTreeSet<PathBuf>) {
-        // Up to the first part that is a pattern.
-        let literal: PathBuf =
-            Path::new(text).components().take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '['])).collect();
-        self.folders.extend(nearest_folder(&literal.join("x")));
-        let Ok(paths) = glob::glob_with(text, OPTIONS) else { return };
-        for path in paths {
-            match path {
-                Ok(path) if path.is_dir() => {
-                    // `logs/**` and `logs/*` match folders as well as files.
-                    if text.ends_with("**") {
-                        self.folders.insert(path);
-                    }
-                }
-                Ok(path) => {
-                    self.folders.extend(nearest_folder(&path));
-                    matched.insert(path);
-                }
-                Err(error) => {
-                    let path = error.path().to_owned();
-                    self.errors.push((path, error.into()));
-                }
-            }
-        }
+    fn glob(&mut self, text: &str, listed: &mut Folders, matched: &mut BTreeSet<PathBuf>) {
+        self.folders.extend(nearest_folder(&walk::fixed(text).0.join("x")));
+        walk::walk(text, listed, &mut |path| {
+            self.folders.extend(path.parent().map(Path::to_owned));
+            matched.insert(path.to_owned());
+        });
     }
 
-    fn stat(&mut self, path: &Path, encoding: Encoding, is_matched: bool) {
-        match fs::metadata(path) {
-            Ok(meta) if meta.is_file() => {
-                self.found.push(found(path, &meta, encoding, is_matched));
-            }
-            Ok(_) => {}
-            Err(error) if is_matched => self.errors.extend(missing(error).err().map(|error| (path.to_owned(), error))),
+    fn stat(&mut self, path: &Path, encoding: Encoding, is_matched: bool, own: &mut OwnFiles<'_>) {
+        match file(path, own) {
+            Ok(Some(meta)) => self.found.push(found(path, &meta, encoding, is_matched)),
+            Ok(None) => {}
+            Err(error) if is_matched => self.errors.extend(missing(error).map(|error| (path.to_owned(), error))),
             Err(_) => {}
         }
     }
+}
+
+/// What is known of the file that `path` leads to; none if it is no file to follow.
+fn file(path: &Path, own: &mut OwnFiles<'_>) -> io::Result<Option<fs::Metadata>> {
+    let mut meta = fs::symlink_metadata(path)?;
+    let is_own = if meta.is_symlink() {
+        meta = fs::metadata(path)?;
+        own.is_at(&path.canonicalize()?)
+    } else {
+        own.is_at(path)
+    };
+    Ok((meta.is_file() && !is_own && !own.is_also(&meta)).then_some(meta))
 }
 
 #[cfg(test)]
@@ -249,7 +224,7 @@ mod tests {
         std::os::unix::fs::symlink("a.log", root.join("logs/link.log")).unwrap();
         let scan_of = |text: &str, archives| {
             let pattern: Pattern = root.join(text).to_str().unwrap().parse().unwrap();
-            scan(&[pattern], archives, &outside)
+            scan(&[pattern], archives, &[OwnFolder::whole(outside.clone())])
         };
         let globbed = scan_of("logs/*.log", Archives::Skipped);
         assert_eq!(names(&globbed, root, true), ["logs/a.log", "logs/link.log"]);
@@ -264,6 +239,72 @@ mod tests {
         let late = scan_of("later/still/*.log", Archives::Skipped);
         assert_eq!((late.found.iter().filter(|found| found.is_matched).count(), late.errors.len()), (0, 0));
         assert_eq!(late.folders, BTreeSet::from([root.to_owned()]));
+    }
+
+    #[test]
+    fn what_the_process_writes_is_not_followed_by_any_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, store, logs) = (dir.path(), dir.path().join("store"), dir.path().join("logs"));
+        for folder in [&store, &logs] {
+            fs::create_dir_all(folder).unwrap();
+        }
+        for file in ["store/collected.jsonl", "logs/all.csv", "logs/all.csv.cursor", "logs/app.log"] {
+            fs::write(root.join(file), file).unwrap();
+        }
+        let link = |from: &str, to: &str| std::os::unix::fs::symlink(from, root.join(to)).unwrap();
+        link("../store/collected.jsonl", "logs/link.log");
+        link("../store", "logs/folder");
+        link("all.csv", "logs/csv.log");
+        fs::hard_link(store.join("collected.jsonl"), logs.join("hard.log")).unwrap();
+        fs::hard_link(logs.join("app.log"), logs.join("app2.log")).unwrap();
+        let own = [
+            OwnFolder::whole(store.clone()),
+            OwnFolder { path: logs.clone(), is_own: Box::new(|name| name.to_string_lossy().starts_with("all.csv")) },
+        ];
+        for text in ["logs", "logs/**", "logs/*/*", "**/*", "store"] {
+            let scan = scan(&[root.join(text).to_str().unwrap().parse().unwrap()], Archives::Skipped, &own);
+            let expected: &[&str] = if ["store", "logs/*/*"].contains(&text) { &[] } else { &["logs/app.log", "logs/app2.log"] };
+            assert_eq!(names(&scan, root, true), expected, "{text}");
+        }
+        let is_refused = |text: &str| root.join(text).to_str().unwrap().parse::<Pattern>().unwrap().is_only_in(&store);
+        for text in ["store", "store/", "store/*.log", "store/app.log", "logs/folder"] {
+            assert!(is_refused(text), "{text}");
+        }
+        for text in ["logs", "store/**/*.log", "store/*/x", "logs/*.log", "*/*.log", "later/*.log"] {
+            assert!(!is_refused(text), "{text}");
+        }
+        assert!("later/*.log".parse::<Pattern>().unwrap().is_only_in(Path::new("later")));
+        assert!(".".parse::<Pattern>().unwrap().is_only_in(Path::new(".")));
+    }
+
+    #[test]
+    fn links_that_lead_in_circles_are_walked_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        fs::create_dir_all(root.join("logs/deep")).unwrap();
+        for file in ["logs/a.log", "logs/deep/b.log", "elsewhere.log"] {
+            fs::write(root.join(file), file).unwrap();
+        }
+        for link in ["logs/x", "logs/y", "logs/deep/z"] {
+            std::os::unix::fs::symlink(root, root.join(link)).unwrap();
+        }
+        let matched = |text: &str| {
+            let scan = scan(&[root.join(text).to_str().unwrap().parse().unwrap()], Archives::Skipped, &[]);
+            assert_eq!(scan.errors.len(), 0);
+            names(&scan, root, true)
+        };
+        assert_eq!(matched("logs/**/*.log"), ["logs/a.log", "logs/deep/b.log"]);
+        assert_eq!(matched("logs/**"), ["logs/a.log", "logs/deep/b.log"]);
+        assert_eq!(matched("logs/*/*.log"), ["logs/deep/b.log", "logs/x/elsewhere.log", "logs/y/elsewhere.log"]);
+    }
+
+    #[test]
+    fn names_that_are_no_text_are_matched() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(std::ffi::OsStr::from_bytes(b"a\xff.log")), "x").unwrap();
+        let scan = scan(&[dir.path().join("*.log").to_str().unwrap().parse().unwrap()], Archives::Skipped, &[]);
+        assert_eq!(scan.found.len(), 1);
     }
 
     #[test]

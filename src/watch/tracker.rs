@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::content::{FileId, FileKey, Head};
 use super::journal::{Entry, Offset, Replayed};
 use super::task::{Encoding, Ending, ReadOutcome, ReadReport};
+use crate::limits::WATCH_ARCHIVES_MAX;
 use crate::store::name::Stream;
 
 mod arrive;
@@ -92,7 +93,11 @@ pub struct Tracker {
     strangers: HashMap<FileKey, u64>,
     /// See [`note_names`](Self::note_names).
     names: HashSet<String>,
+    /// Files beyond the most that are followed.
+    refused: HashSet<FileKey>,
     queue: VecDeque<FileId>,
+    /// How many archives are being read.
+    archives: usize,
     next_id: FileId,
     scans: u64,
     entries: Vec<Entry>,
@@ -109,10 +114,8 @@ enum Phase {
 }
 
 impl Tracker {
-    /// Goes on from what a journal said.
+    /// Goes on from what a journal said. `from` is of the files that the first scan finds.
     pub fn new(from: From, is_once: bool, replayed: &Replayed) -> Self {
-        // Files that are there at a later start have come since.
-        let from = if replayed.files.is_empty() { from } else { From::Beginning };
         let files: BTreeMap<FileId, Tracked> =
             replayed.files.iter().map(|(id, (record, offsets))| (*id, Tracked::remembered(record, *offsets))).collect();
         Self {
@@ -127,7 +130,9 @@ impl Tracker {
             ignored: HashMap::new(),
             strangers: HashMap::new(),
             names: HashSet::new(),
+            refused: HashSet::new(),
             queue: VecDeque::new(),
+            archives: 0,
             scans: 0,
             entries: Vec::new(),
             numbers: TrackerNumbers::default(),
@@ -171,7 +176,11 @@ impl Tracker {
             return true;
         } else if file.size != found.size {
             (file.size, file.changed_ms, file.is_at_end, file.ending) = (found.size, now_ms, false, Ending::Open);
-            file.modified_ns = found.modified_ns;
+            (file.modified_ns, file.failed_ms) = (found.modified_ns, None);
+            self.enqueue(id);
+        } else if found.encoding == Encoding::Plain && file.modified_ns != found.modified_ns {
+            // It may have been written anew, with as many bytes: how it begins tells.
+            (file.modified_ns, file.is_at_end) = (found.modified_ns, false);
             self.enqueue(id);
         } else if !file.is_at_end && file.phase == Phase::Idle && file.failed_ms.is_none() {
             self.enqueue(id);
@@ -199,12 +208,15 @@ impl Tracker {
 
     /// The next file to read, if there is one. Tell with [`done`](Self::done) what came of it.
     pub fn next_job(&mut self) -> Option<Job> {
-        let at = self.queue.iter().position(|id| self.may_begin(*id))?;
+        let is_busy = self.archives == WATCH_ARCHIVES_MAX;
+        let may_begin = |id: &FileId| self.may_begin(*id) && !(is_busy && self.files[id].encoding == Encoding::Gzip);
+        let at = self.queue.iter().position(may_begin)?;
         let id = self.queue.remove(at).expect("just found");
         let is_once = self.is_once;
         let file = self.files.get_mut(&id).expect("queued");
         file.phase = Phase::Reading;
         file.is_due = false;
+        self.archives += usize::from(file.encoding == Encoding::Gzip);
         Some(Job {
             id,
             path: file.path.clone(),
@@ -229,6 +241,7 @@ impl Tracker {
         let id = report.id;
         let Some(file) = self.files.get_mut(&id) else { return };
         file.phase = Phase::Idle;
+        self.archives -= usize::from(file.encoding == Encoding::Gzip);
         file.offset = file.offset.max(Offset { bytes: report.offset, is_mid_line: report.is_mid_line });
         if report.head != file.record.head {
             file.record.head = report.head;
@@ -244,8 +257,14 @@ impl Tracker {
             }
             ReadOutcome::More => self.enqueue(id),
             ReadOutcome::Rewritten => self.rewritten(id),
-            ReadOutcome::Failed(_) => {
-                file.failed_ms = Some(now_ms);
+            ReadOutcome::Failed(error) => {
+                // What is no archive, or half of one, stays so until it is written to.
+                let is_damaged = file.encoding == Encoding::Gzip && error.raw_os_error().is_none();
+                file.failed_ms = Some(if is_damaged { u64::MAX } else { now_ms });
+                if file.is_due {
+                    file.failed_ms = None;
+                    self.enqueue(id);
+                }
                 self.numbers.failures += 1;
             }
             ReadOutcome::Stopped => {}
@@ -267,6 +286,7 @@ impl Tracker {
         if let Some(file) = self.files.get_mut(&id) {
             file.phase = Phase::Idle;
             file.is_at_end = false;
+            self.archives -= usize::from(file.encoding == Encoding::Gzip);
         }
     }
 }

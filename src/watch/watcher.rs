@@ -1,28 +1,28 @@
 //! The thread that follows files: it looks, opens, and hands files to the shards that read them. What to do, the [`Tracker`] says.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender, bounded, select};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
 use flate2::read::MultiGzDecoder;
 
 use super::checkpoints::Checkpoints;
 use super::content::{FileId, FileKey};
 use super::journal::Replayed;
 use super::notices::Notices;
-use super::open_files::OpenFiles;
+use super::open_files::{self, OpenFiles};
+use super::own::OwnFolder;
 use super::patterns::{self, Archives, Pattern};
 use super::task::{Encoding, ReadOutcome, ReadReport, ReadTask};
 use super::tracker::{self, Found, Job, Tracker};
 use crate::limits::{
     WATCH_GATHER, WATCH_HEAD_BYTES, WATCH_POLL, WATCH_POLL_ALONE, WATCH_POLL_TIME_SHARE, WATCH_PROBLEMS_MAX, WATCH_READS_MAX,
-    WATCH_TOLD_TIME_SHARE,
+    WATCH_TAIL_BYTES, WATCH_TOLD_TIME_SHARE,
 };
 use crate::metrics::files::FileTotals;
 use crate::store::error::StorageError;
@@ -38,10 +38,12 @@ pub struct WatcherConfig {
     pub archives: Archives,
     /// Where files begin that are there at the first start.
     pub from: tracker::From,
+    /// Whether it is that. Files that are there at a later one have come since.
+    pub is_first: bool,
     /// Everything is read once, to its end.
     pub is_once: bool,
-    /// The store's folder, which is never followed.
-    pub data_dir: PathBuf,
+    /// What the process writes itself, which is never followed.
+    pub own: Vec<OwnFolder>,
     /// How many shards read.
     pub shards: usize,
     /// What a former process has read.
@@ -62,7 +64,7 @@ pub struct WatcherConfig {
 #[derive(Debug)]
 pub struct Watcher {
     stop: Sender<()>,
-    /// Told when everything was read once.
+    /// Told when everything was read once, and disconnected when the thread has ended.
     complete: Receiver<()>,
     thread: JoinHandle<()>,
 }
@@ -76,14 +78,19 @@ impl Watcher {
         Ok(Self { stop, complete, thread })
     }
 
-    /// Told when everything was read once, if that was asked for.
+    /// Told when everything was read once, if that was asked for; disconnected when nothing is followed any more.
     pub fn complete(&self) -> &Receiver<()> {
         &self.complete
     }
 
-    /// Hands out nothing more. What shards have they finish, or leave to the next start.
-    pub fn stop(self) {
+    /// Hands out nothing more. What shards have they finish, or leave to the next start. A look at a file system that does not answer is not waited for beyond `deadline`.
+    pub fn stop(self, deadline: Instant) {
         let _ = self.stop.send(()); // one that has ended needs no telling
+        let ended = std::iter::repeat_with(|| self.complete.recv_deadline(deadline)).find_map(Result::err);
+        if ended == Some(RecvTimeoutError::Timeout) {
+            tracing::warn!("files are still being looked for; a file system may not answer");
+            return;
+        }
         let _ = self.thread.join();
     }
 }
@@ -112,7 +119,7 @@ impl Work {
     fn new(config: WatcherConfig) -> Self {
         let now = Instant::now();
         Self {
-            tracker: Tracker::new(config.from, config.is_once, &config.replayed),
+            tracker: Tracker::new(if config.is_first { config.from } else { tracker::From::Beginning }, config.is_once, &config.replayed),
             config,
             open: OpenFiles::default(),
             notices: Notices::new(),
@@ -171,7 +178,8 @@ impl Work {
         let begun = Instant::now();
         let now_ms = self.now_ms();
         self.tracker.begin_scan();
-        let scan = patterns::scan(&self.config.patterns, self.config.archives, &self.config.data_dir);
+        let scan = patterns::scan(&self.config.patterns, self.config.archives, &self.config.own);
+        let hidden: HashSet<PathBuf> = scan.errors.iter().map(|(path, _)| path.clone()).collect();
         self.tell_problems(scan.errors);
         let mut news = Vec::new();
         for found in &scan.found {
@@ -179,9 +187,9 @@ impl Work {
                 self.meet(found, now_ms, &mut news);
             }
         }
-        self.tracker.add(news, now_ms);
+        self.tracker.add(news, now_ms, is_other);
         let open = &self.open;
-        self.tracker.end_scan(now_ms, |id| open.size(id));
+        self.tracker.end_scan(now_ms, |id| open.size(id), &hidden);
         self.matched = scan.found.into_iter().filter(|found| found.is_matched).map(|found| found.path).collect();
         self.notices.watch(scan.folders);
         self.open.close_idle();
@@ -345,17 +353,26 @@ impl Work {
 
 /// How a file begins, after decompression; none if its name belongs to another one by now.
 fn head(found: &Found) -> io::Result<Option<Vec<u8>>> {
-    let file = File::open(&found.path)?;
-    let meta = file.metadata()?;
-    if (FileKey { dev: meta.dev(), ino: meta.ino() }) != found.key {
-        return Ok(None);
-    }
+    let Some(file) = open_files::open(&found.path, found.key)? else { return Ok(None) };
     let mut head = Vec::with_capacity(WATCH_HEAD_BYTES);
     match found.encoding {
         Encoding::Plain => file.take(WATCH_HEAD_BYTES as u64).read_to_end(&mut head)?,
         Encoding::Gzip => MultiGzDecoder::new(file).take(WATCH_HEAD_BYTES as u64).read_to_end(&mut head)?,
     };
     Ok(Some(head))
+}
+
+/// Whether a file that begins as the one at `path` goes on otherwise: its last bytes are others than that one has there. Not, where that can't be told.
+fn is_other(found: &Found, path: &Path, key: FileKey) -> bool {
+    let begin = found.size.saturating_sub(WATCH_TAIL_BYTES);
+    let tail = |path: &Path, key| {
+        let mut tail = vec![0; (found.size - begin) as usize];
+        open_files::open(path, key).ok()??.read_exact_at(&mut tail, begin).ok()?;
+        // A copy that is being made may have its length already, and nothing yet at its end.
+        tail.iter().any(|byte| *byte != 0).then_some(tail)
+    };
+    let is_plain = found.encoding == Encoding::Plain;
+    is_plain && tail(&found.path, found.key).zip(tail(path, key)).is_some_and(|(is, in_other)| is != in_other)
 }
 
 /// A program that writes on where it was in a file that was emptied leaves a hole of NULs before: that is text.

@@ -1,5 +1,6 @@
 //! The names of an output's CSV files.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use crate::store::utc::Civil;
@@ -23,7 +24,7 @@ impl Names {
     }
 
     /// The folder of all of them.
-    pub(super) fn folder(&self) -> &Path {
+    pub(in crate::outputs) fn folder(&self) -> &Path {
         &self.folder
     }
 
@@ -43,6 +44,16 @@ impl Names {
         let stem = self.open.file_stem().unwrap_or_default().to_string_lossy();
         let extension = self.open.extension().map_or_else(String::new, |extension| format!(".{}", extension.to_string_lossy()));
         format!("{stem}_{year:04}{month:02}{day:02}_{hour:02}{minute:02}{second:02}_{sequence:06}{extension}")
+    }
+
+    /// Whether `name` is that of a sealed file.
+    pub(in crate::outputs) fn is_sealed(&self, name: &str) -> bool {
+        let part = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+        let (stem, extension) = (part(self.open.file_stem()), part(self.open.extension()));
+        let rest = name.strip_prefix(&*stem).and_then(|rest| rest.strip_prefix('_')).and_then(|rest| rest.strip_suffix(&*extension));
+        let Some(numbers) = rest.map(|rest| rest.strip_suffix('.').unwrap_or(rest)) else { return false };
+        let lengths: Vec<usize> = numbers.split('_').map(str::len).collect();
+        matches!(lengths[..], [8, 6, digits] if 6 <= digits) && numbers.bytes().all(|byte| byte == b'_' || byte.is_ascii_digit())
     }
 
     fn with_suffix(&self, suffix: &str) -> PathBuf {

@@ -7,15 +7,16 @@ use std::sync::Arc;
 use super::copies::Twin;
 use super::file::Tracked;
 use super::{Found, From, Phase, Tracker};
-use crate::limits::WATCH_FILES_MAX;
+use crate::limits::{WATCH_FILES_MAX, WATCH_NAMES_MAX};
 use crate::store::name::Stream;
 use crate::watch::content::{FileId, FileKey, Head, rotation_base};
 use crate::watch::journal::{Entry, FileRecord, Offset};
 use crate::watch::task::Encoding;
 
 impl Tracker {
-    /// Takes new files, by how each begins. What goes on in one of them is found before any of them counts as new.
-    pub fn add(&mut self, news: Vec<(Found, Vec<u8>)>, now_ms: u64) {
+    /// Takes new files, by how each begins. What goes on in one of them is found before any of them counts as new. `is_other` tells whether a file that begins as one
+    /// at a path goes on otherwise.
+    pub fn add(&mut self, news: Vec<(Found, Vec<u8>)>, now_ms: u64, is_other: impl Fn(&Found, &Path, FileKey) -> bool) {
         let mut at: HashMap<FileKey, Vec<FileId>> = HashMap::new();
         self.former.iter().for_each(|id| at.entry(self.files[id].record.key).or_default().push(*id));
         let by_inode = |tracker: &Self, found: &Found, head: &[u8]| {
@@ -50,11 +51,13 @@ impl Tracker {
             if self.by_key.contains_key(&found.key) {
                 continue;
             }
-            if let Some(of) = self.original(&found, &head) {
+            let originals = self.originals(&found, &head);
+            let is_of = |id: &&FileId| !is_other(&found, &self.files[*id].path, self.files[*id].record.key);
+            if let Some(of) = originals.iter().find(is_of).copied() {
                 self.twins.insert(found.key, Twin { of, seen: self.scans, found });
             } else if !found.is_matched && self.scans == 1 {
                 self.strangers.insert(found.key, self.scans);
-            } else if !self.may_yet_be_copy(&found, &head, now_ms) {
+            } else if !originals.is_empty() || !self.may_yet_be_copy(&found, &head, now_ms) {
                 self.ignored.remove(&found.key);
                 fresh.extend(self.begin(&found, &head, now_ms));
             } else {
@@ -109,12 +112,19 @@ impl Tracker {
 
     fn begin(&mut self, found: &Found, head: &[u8], now_ms: u64) -> Option<FileId> {
         if self.files.len() - self.former.len() >= WATCH_FILES_MAX {
-            self.numbers.refused += 1;
+            if self.refused.len() < WATCH_NAMES_MAX && self.refused.insert(found.key) {
+                self.numbers.refused += 1;
+            }
             return None;
         }
-        let is_at_end = self.from == From::End && self.scans <= 1 && found.encoding == Encoding::Plain;
-        // What of its last line is there already is none of ours.
-        let offset = Offset { bytes: if is_at_end { found.size } else { 0 }, is_mid_line: is_at_end && found.size > 0 };
+        self.refused.remove(&found.key);
+        let offset = match found.encoding {
+            _ if self.from == From::Beginning || 1 < self.scans => Offset::default(),
+            // What of its last line is there already is none of ours.
+            Encoding::Plain => Offset { bytes: found.size, is_mid_line: 0 < found.size },
+            // However long it is.
+            Encoding::Gzip => Offset { bytes: u64::MAX, is_mid_line: false },
+        };
         let id = self.insert(found.key, found, Head::of(head), offset, now_ms);
         self.enqueue(id);
         Some(id)

@@ -55,11 +55,12 @@ impl Tracker {
         !is_stranger
     }
 
-    /// A copy that has grown beyond what it is a copy of is none.
+    /// A copy that has grown beyond what it is a copy of is none; one that has grown is looked at again.
     pub(super) fn saw_twin(&mut self, found: &Found) -> bool {
         let Some(twin) = self.twins.get_mut(&found.key) else { return false };
+        let is_as_it_was = twin.found.size == found.size;
         (twin.seen, twin.found) = (self.scans, found.clone());
-        let is_copy = self.files.get(&twin.of).is_some_and(|original| original.fits(found));
+        let is_copy = is_as_it_was && self.files.get(&twin.of).is_some_and(|original| original.fits(found));
         if !is_copy {
             self.twins.remove(&found.key);
         }
@@ -89,10 +90,10 @@ impl Tracker {
         !is_old && self.files.values().any(|file| is_short(file) || is_long(file))
     }
 
-    /// What is still there and the same as a new file, so far.
-    pub(super) fn original(&self, found: &Found, head: &[u8]) -> Option<FileId> {
+    /// What is still there, begins as a new file does, and is as long.
+    pub(super) fn originals(&self, found: &Found, head: &[u8]) -> Vec<FileId> {
         let is_it = |file: &Tracked| file.phase != Phase::Gone && file.is_alike(found, head) && file.fits(found);
-        self.files.iter().find(|(_, file)| is_it(file)).map(|(id, _)| *id)
+        self.files.iter().filter(|(_, file)| is_it(file)).map(|(id, _)| *id).collect()
     }
 
     /// It is looked at again when it has grown, or has not for a while.

@@ -1,11 +1,13 @@
 //! Files that were emptied, deleted, or rotated out of sight; and last lines that nobody ends.
 
+use std::collections::HashSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::copies::{self, Twin};
 use super::file::Tracked;
 use super::{Phase, Tracker};
-use crate::limits::{MULTILINE_WAIT, WATCH_FORMER_MAX, WATCH_LAST_LINE_IDLE, WATCH_RETRY, WATCH_ROTATED_IDLE};
+use crate::limits::{MULTILINE_WAIT, WATCH_FORMER_MAX, WATCH_LAST_LINE_IDLE, WATCH_NAMES_MAX, WATCH_RETRY, WATCH_ROTATED_IDLE};
 use crate::watch::content::FileId;
 use crate::watch::journal::{Entry, Offset};
 use crate::watch::task::{Encoding, Ending};
@@ -57,13 +59,13 @@ impl Tracker {
         }
     }
 
-    /// It has ended. `held_size` tells the length of a file whose descriptor is held, if it is.
-    pub fn end_scan(&mut self, now_ms: u64, held_size: impl Fn(FileId) -> Option<u64>) {
+    /// It has ended. `held_size` tells the length of a file whose descriptor is held, if it is. What is in a folder of `hidden`, or one itself, could not be looked for.
+    pub fn end_scan(&mut self, now_ms: u64, held_size: impl Fn(FileId) -> Option<u64>, hidden: &HashSet<PathBuf>) {
         let unseen: Vec<FileId> =
             self.files.iter().filter(|(_, file)| file.phase != Phase::Gone && file.seen < self.scans).map(|(id, _)| *id).collect();
         for id in unseen {
             let file = self.files.get_mut(&id).expect("listed");
-            if file.phase == Phase::Reading {
+            if file.phase == Phase::Reading || file.path.ancestors().any(|path| hidden.contains(path)) {
                 continue;
             }
             match held_size(id) {
@@ -81,12 +83,13 @@ impl Tracker {
                 }
             }
         }
-        let scans = self.scans;
+        let is_kept = |seen: u64, kept: usize| seen == self.scans || !hidden.is_empty() && kept < WATCH_NAMES_MAX;
         // A copy whose original is gone and does not go on in it is looked at anew.
         let files = &self.files;
-        self.twins.retain(|_, twin| twin.seen == scans && files.get(&twin.of).is_some_and(|file| file.phase != Phase::Gone));
-        self.ignored.retain(|_, ignored| ignored.seen == scans);
-        self.strangers.retain(|_, seen| *seen == scans);
+        let (twins, ignored, strangers) = (self.twins.len(), self.ignored.len(), self.strangers.len());
+        self.twins.retain(|_, twin| is_kept(twin.seen, twins) && files.get(&twin.of).is_some_and(|file| file.phase != Phase::Gone));
+        self.ignored.retain(|_, it| is_kept(it.seen, ignored));
+        self.strangers.retain(|_, seen| is_kept(*seen, strangers));
         self.age(now_ms);
     }
 
@@ -105,7 +108,7 @@ impl Tracker {
                 continue;
             }
             let is_over = file.is_rotated && quiet(file, WATCH_ROTATED_IDLE);
-            if file.failed_ms.is_some_and(|failed| failed + WATCH_RETRY.as_millis() as u64 <= now_ms) {
+            if file.failed_ms.is_some_and(|failed| failed.saturating_add(WATCH_RETRY.as_millis() as u64) <= now_ms) {
                 file.failed_ms = None;
                 due.push(*id);
             } else if file.is_at_end && file.offset.bytes < file.size && file.ending < ending(file) {

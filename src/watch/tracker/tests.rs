@@ -17,6 +17,8 @@ struct World {
     /// When each inode was written to.
     modified: BTreeMap<u64, i128>,
     written: u64,
+    /// The file system's clock.
+    writes: i128,
     rotations: u64,
     read: Vec<u64>,
 }
@@ -27,7 +29,7 @@ impl World {
     fn new(is_folder: bool) -> Self {
         let tracker = Tracker::new(From::Beginning, false, &Replayed::default());
         let (data, paths, modified) = Default::default();
-        Self { tracker, data, paths, is_folder, now_ms: 0, modified, written: 0, rotations: 0, read: Vec::new() }
+        Self { tracker, data, paths, is_folder, now_ms: 0, modified, written: 0, writes: 0, rotations: 0, read: Vec::new() }
     }
 
     fn create(&mut self, name: &str) -> u64 {
@@ -42,7 +44,12 @@ impl World {
         let data = self.data.get_mut(&ino).expect("a file");
         (self.written..self.written + lines).for_each(|n| data.extend_from_slice(format!("{n} and some words\n").as_bytes()));
         self.written += lines;
-        self.modified.insert(ino, i128::from(self.written));
+        self.wrote(ino);
+    }
+
+    fn wrote(&mut self, ino: u64) {
+        self.writes += 1;
+        self.modified.insert(ino, self.writes);
     }
 
     fn rotated_name(&mut self) -> String {
@@ -61,12 +68,14 @@ impl World {
         let name = self.rotated_name();
         let copy = self.create(&name);
         self.data.insert(copy, self.data[&ino].clone());
-        self.modified.insert(copy, i128::from(self.written));
+        self.wrote(copy);
         self.truncate();
     }
 
     fn truncate(&mut self) {
-        self.paths.get(LIVE).map(|ino| self.data.insert(*ino, Vec::new()));
+        let Some(ino) = self.paths.get(LIVE).copied() else { return };
+        self.data.insert(ino, Vec::new());
+        self.wrote(ino);
     }
 
     fn delete(&mut self, name: &str) {
@@ -85,8 +94,8 @@ impl World {
                 news.push((found, head));
             }
         }
-        self.tracker.add(news, self.now_ms);
-        self.tracker.end_scan(self.now_ms, |_| None);
+        self.tracker.add(news, self.now_ms, |_, _, _| false);
+        self.tracker.end_scan(self.now_ms, |_| None, &HashSet::new());
     }
 
     fn found(&self, name: &str, ino: u64) -> Found {
@@ -234,6 +243,70 @@ proptest! {
     }
 }
 
+#[test]
+fn what_is_written_anew_with_as_many_bytes_is_read() {
+    let mut world = World::new(true);
+    world.settle();
+    world.append(5);
+    world.scan();
+    world.work(1, 1 << 20);
+    world.copytruncate();
+    world.append(5);
+    world.settle();
+    assert_eq!(world.read, (0..10).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_begins_as_another_file_and_goes_on_otherwise_is_no_copy() {
+    let head = [b'x'; 2_000];
+    let files = [(found("app.log", 1, 3_000), &head[..]), (found("app-1.log", 2, 2_500), &head[..])];
+    for (is_other, expected) in [(true, 2), (false, 1)] {
+        let mut tracker = Tracker::new(From::Beginning, false, &Replayed::default());
+        for files in [&files[..1], &files] {
+            tracker.begin_scan();
+            let news =
+                files.iter().filter(|(found, _)| tracker.saw(found, 0)).map(|(found, head)| (found.clone(), head.to_vec())).collect();
+            tracker.add(news, 0, |_, _, _| is_other);
+            tracker.end_scan(0, |_| None, &HashSet::new());
+            read_all(&mut tracker, 3_000, &head);
+        }
+        assert_eq!(tracker.numbers().files, expected, "{is_other}");
+    }
+}
+
+#[test]
+fn what_could_not_be_looked_for_is_not_gone() {
+    let mut tracker = Tracker::new(From::Beginning, false, &Replayed::default());
+    scan(&mut tracker, &[(found("/a/1.log", 1, 4), b"abc\n"), (found("/b/1.log", 2, 4), b"def\n")], 0);
+    read_all(&mut tracker, 4, b"abc\n");
+    tracker.begin_scan();
+    tracker.end_scan(0, |_| None, &HashSet::from(["/a".into()]));
+    assert_eq!((tracker.numbers().files, tracker.former.len()), (1, 1));
+    assert_eq!(tracker.files.values().find(|file| file.phase != Phase::Gone).unwrap().path.to_str(), Some("/a/1.log"));
+}
+
+#[test]
+fn archives_leave_room_and_begin_behind_their_end_if_asked() {
+    let archive = |ino: u64| Found { encoding: Encoding::Gzip, ..found(&format!("{ino}.gz"), ino, 100) };
+    let heads: Vec<String> = (0..99).map(|ino| format!("archive {ino}\n")).collect();
+    let files: Vec<(Found, &[u8])> = (0..99).map(|ino| (archive(ino), heads[ino as usize].as_bytes())).collect();
+    let mut tracker = Tracker::new(From::Beginning, false, &Replayed::default());
+    scan(&mut tracker, &files, 0);
+    scan(&mut tracker, &[&files[..], &[(found("plain", 999, 5), b"line\n")]].concat(), 0);
+    let jobs: Vec<Job> = std::iter::from_fn(|| tracker.next_job()).collect();
+    assert_eq!(jobs.len(), crate::limits::WATCH_ARCHIVES_MAX + 1);
+    assert_eq!(jobs.last().unwrap().path.to_str(), Some("plain"));
+    // A damaged one is tried again when it was written to.
+    let Job { id, head, .. } = jobs[0];
+    let outcome = ReadOutcome::Failed(std::io::ErrorKind::InvalidInput.into());
+    tracker.done(&ReadReport { id, offset: 0, is_mid_line: false, head, outcome }, 0);
+    tracker.end_scan(1 << 40, |_| None, &HashSet::from(["".into()]));
+    assert!(tracker.next_job().is_some_and(|job| job.id != id) && tracker.next_job().is_none());
+    let mut tracker = Tracker::new(From::End, false, &Replayed::default());
+    scan(&mut tracker, &files[..1], 0);
+    assert_eq!(tracker.next_job().unwrap().offset.bytes, u64::MAX);
+}
+
 fn found(name: &str, ino: u64, size: u64) -> Found {
     Found { path: Path::new(name).into(), key: FileKey { dev: 1, ino }, size, modified_ns: 0, encoding: Encoding::Plain, is_matched: true }
 }
@@ -241,8 +314,8 @@ fn found(name: &str, ino: u64, size: u64) -> Found {
 fn scan(tracker: &mut Tracker, files: &[(Found, &[u8])], now_ms: u64) {
     tracker.begin_scan();
     let news = files.iter().filter(|(found, _)| tracker.saw(found, now_ms)).map(|(found, head)| (found.clone(), head.to_vec())).collect();
-    tracker.add(news, now_ms);
-    tracker.end_scan(now_ms, |_| None);
+    tracker.add(news, now_ms, |_, _, _| false);
+    tracker.end_scan(now_ms, |_| None, &HashSet::new());
 }
 
 /// Reads everything that is to be read; returns from where, by path.
@@ -312,12 +385,19 @@ fn a_last_line_ends_when_nobody_writes_for_a_while() {
 #[test]
 fn what_is_forgotten_is_told_to_the_journal_and_memory_is_bounded() {
     let mut tracker = Tracker::new(From::Beginning, false, &Replayed::default());
-    let count = crate::limits::WATCH_FORMER_MAX as u64 + 10;
-    let files: Vec<(Found, &[u8])> = (0..count).map(|n| (found(&format!("{n}.log"), n, 4), &b"abc\n"[..])).collect();
-    scan(&mut tracker, &files, 0);
-    read_all(&mut tracker, 4, b"abc\n");
-    tracker.take_entries();
-    scan(&mut tracker, &[], 0);
-    assert_eq!(tracker.take_entries().iter().filter(|entry| matches!(entry, Entry::Gone(_))).count(), 10);
+    let (count, most) = (crate::limits::WATCH_FORMER_MAX as u64 + 10, crate::limits::WATCH_FILES_MAX as u64);
+    let mut gone = 0;
+    for numbers in [0..most, most..count] {
+        let heads: Vec<String> = numbers.clone().map(|n| format!("{n:06}\n")).collect();
+        let files: Vec<(Found, &[u8])> = numbers.zip(&heads).map(|(n, head)| (found(&format!("{n}.log"), n, 7), head.as_bytes())).collect();
+        scan(&mut tracker, &files, 0);
+        while let Some(job) = tracker.next_job() {
+            let report = ReadReport { id: job.id, offset: 7, is_mid_line: false, head: job.head, outcome: ReadOutcome::AtEnd };
+            tracker.done(&report, 0);
+        }
+        scan(&mut tracker, &[], 0);
+        gone += tracker.take_entries().iter().filter(|entry| matches!(entry, Entry::Gone(_))).count();
+    }
+    assert_eq!(gone, 10);
     assert_eq!((tracker.files.len(), tracker.numbers().files), (crate::limits::WATCH_FORMER_MAX, 0));
 }

@@ -26,7 +26,8 @@ struct Cli {
     command: Command,
 }
 
-const AFTER_HELP: &str = "Exit codes: 0 clean, 1 bad usage, configuration or preflight, 2 storage failure or a defect, 3 the drain deadline passed, \
+const AFTER_HELP: &str = "Exit codes: 0 clean, 1 bad usage, configuration or preflight, \
+                          or collect --once could not read all that was asked for, 2 storage failure or a defect, 3 the drain deadline passed, \
                           129, 130, 143 a second SIGHUP, SIGINT, SIGTERM; those of search and tail are their own";
 
 #[derive(Debug, Subcommand)]
@@ -50,6 +51,8 @@ pub enum Outcome {
     Clean,
     /// The drain deadline passed. Lines that were received and not yet written are lost; what is still raw is archived at the next start.
     DrainDeadline,
+    /// Everything is done but what could not be read: so many files and folders.
+    Unread(u64),
     /// A search found nothing.
     NothingFound,
 }
@@ -130,7 +133,7 @@ pub fn main(disk: Disk) -> ExitCode {
     };
     match ended {
         Ok(Outcome::Clean) => ExitCode::SUCCESS,
-        Ok(Outcome::NothingFound) => ExitCode::from(1),
+        Ok(Outcome::NothingFound | Outcome::Unread(_)) => ExitCode::from(1),
         Ok(Outcome::DrainDeadline) => ExitCode::from(3),
         Err(failure) => {
             failure.print();

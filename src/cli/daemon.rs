@@ -245,7 +245,10 @@ impl Running {
         let telemetry = self.telemetry.clone();
         let outcome = select! {
             recv(complete) -> told => match told {
-                Ok(()) => self.stop(failed, limits::COLLECT_ONCE_DRAIN),
+                Ok(unread) => self.stop(failed, limits::COLLECT_ONCE_DRAIN).map(|outcome| match outcome {
+                    Outcome::Clean if 0 < unread => Outcome::Unread(unread),
+                    outcome => outcome,
+                }),
                 // The thread that follows files has ended: why, it may have said.
                 Err(_) => Err(failed.recv_timeout(LAST_WORDS).map_or_else(|_| Failure::Broken("the thread that follows files has ended".to_owned()), Failure::Storage)),
             },
@@ -257,7 +260,8 @@ impl Running {
             recv(failed) -> error => Err(failure(error)),
         };
         if config.role != Role::Serve {
-            stdout::print(&summary::last_line(&telemetry));
+            let unread = if let Ok(Outcome::Unread(unread)) = outcome { unread } else { 0 };
+            stdout::print(&summary::last_line(&telemetry, unread));
         }
         outcome
     }

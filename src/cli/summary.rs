@@ -30,10 +30,11 @@ pub(super) fn start(telemetry: Arc<Telemetry>) -> io::Result<()> {
 }
 
 /// What it came to.
-pub(super) fn last_line(telemetry: &Telemetry) -> String {
+pub(super) fn last_line(telemetry: &Telemetry, unread: u64) -> String {
     let seconds = telemetry.uptime_seconds();
     let rate = telemetry.ledger().received as f64 / seconds;
-    format!("collected {}, {rate:.0} lines/s in {seconds:.1} s\n", line(telemetry))
+    let unread = if unread == 0 { String::new() } else { format!("; {unread} files or folders could not be read: see above") };
+    format!("collected {}, {rate:.0} lines/s in {seconds:.1} s{unread}\n", line(telemetry))
 }
 
 fn line(telemetry: &Telemetry) -> String {

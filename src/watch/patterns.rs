@@ -41,6 +41,8 @@ pub struct Scan {
     pub found: Vec<Found>,
     /// Folders in which more may appear.
     pub folders: BTreeSet<PathBuf>,
+    /// What was asked for by name and is not there, or no name is like.
+    pub missing: Vec<String>,
     /// What could not be looked at.
     pub errors: Vec<(PathBuf, io::Error)>,
 }
@@ -107,9 +109,12 @@ pub fn scan(patterns: &[Pattern], archives: Archives, own: &[OwnFolder]) -> Scan
     let mut scan = Scan::default();
     let (mut own, mut listed, mut matched) = (OwnFiles::new(own), Folders::default(), BTreeSet::new());
     for pattern in patterns {
-        match pattern {
+        let is_there = match pattern {
             Pattern::Path(path) => scan.path(path, &mut listed, &mut matched),
             Pattern::Glob(text) => scan.glob(text, &mut listed, &mut matched),
+        };
+        if !is_there {
+            scan.missing.push(pattern.to_string());
         }
     }
     let mut others = BTreeSet::new();
@@ -161,7 +166,7 @@ fn nearest_folder(path: &Path) -> Option<PathBuf> {
 }
 
 impl Scan {
-    fn path(&mut self, path: &Path, listed: &mut Folders, matched: &mut BTreeSet<PathBuf>) {
+    fn path(&mut self, path: &Path, listed: &mut Folders, matched: &mut BTreeSet<PathBuf>) -> bool {
         if path.is_dir() {
             matched.extend(listed.list(path).iter().filter(|name| name.is_file()).map(|name| name.path.clone()));
             self.folders.insert(path.to_owned());
@@ -169,14 +174,18 @@ impl Scan {
             self.folders.extend(nearest_folder(path));
             matched.insert(path.to_owned());
         }
+        path.try_exists().unwrap_or(true) // an error is told besides
     }
 
-    fn glob(&mut self, text: &str, listed: &mut Folders, matched: &mut BTreeSet<PathBuf>) {
+    fn glob(&mut self, text: &str, listed: &mut Folders, matched: &mut BTreeSet<PathBuf>) -> bool {
+        let mut is_there = false;
         self.folders.extend(nearest_folder(&walk::fixed(text).0.join("x")));
         walk::walk(text, listed, &mut |path| {
             self.folders.extend(path.parent().map(Path::to_owned));
             matched.insert(path.to_owned());
+            is_there = true;
         });
+        is_there
     }
 
     fn stat(&mut self, path: &Path, encoding: Encoding, is_matched: bool, own: &mut OwnFiles<'_>) {

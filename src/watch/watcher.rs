@@ -21,8 +21,8 @@ use super::patterns::{self, Archives, Pattern};
 use super::task::{Encoding, ReadOutcome, ReadReport, ReadTask};
 use super::tracker::{self, Found, Job, Tracker};
 use crate::limits::{
-    WATCH_GATHER, WATCH_HEAD_BYTES, WATCH_POLL, WATCH_POLL_ALONE, WATCH_POLL_TIME_SHARE, WATCH_PROBLEMS_MAX, WATCH_READS_MAX,
-    WATCH_TAIL_BYTES, WATCH_TOLD_TIME_SHARE,
+    WATCH_FILES_MAX, WATCH_GATHER, WATCH_HEAD_BYTES, WATCH_NAMES_MAX, WATCH_POLL, WATCH_POLL_ALONE, WATCH_POLL_TIME_SHARE,
+    WATCH_PROBLEMS_MAX, WATCH_READS_MAX, WATCH_TAIL_BYTES, WATCH_TOLD_TIME_SHARE,
 };
 use crate::metrics::files::FileTotals;
 use crate::store::error::StorageError;
@@ -60,12 +60,15 @@ pub struct WatcherConfig {
     pub on_fatal: Box<dyn Fn(StorageError) + Send>,
 }
 
+/// How many files and folders that were asked for could not be read, wholly or at all. Each was told.
+pub type Unread = u64;
+
 /// The running thread.
 #[derive(Debug)]
 pub struct Watcher {
     stop: Sender<()>,
     /// Told when everything was read once, and disconnected when the thread has ended.
-    complete: Receiver<()>,
+    complete: Receiver<Unread>,
     thread: JoinHandle<()>,
 }
 
@@ -79,7 +82,7 @@ impl Watcher {
     }
 
     /// Told when everything was read once, if that was asked for; disconnected when nothing is followed any more.
-    pub fn complete(&self) -> &Receiver<()> {
+    pub fn complete(&self) -> &Receiver<Unread> {
         &self.complete
     }
 
@@ -108,6 +111,10 @@ struct Work {
     next_shard: usize,
     /// What is wrong with files, as it was said.
     problems: HashMap<PathBuf, String>,
+    /// Files and folders that could not be read, while files are read once; and what was asked for and is not there.
+    unread: HashSet<PathBuf>,
+    missing: Vec<String>,
+    has_refused: bool,
     reading: usize,
     origin: Instant,
     next_scan: Instant,
@@ -128,6 +135,9 @@ impl Work {
             shard_by_path: HashMap::new(),
             next_shard: 0,
             problems: HashMap::new(),
+            unread: HashSet::new(),
+            missing: Vec::new(),
+            has_refused: false,
             reading: 0,
             origin: now,
             next_scan: now,
@@ -135,7 +145,7 @@ impl Work {
         }
     }
 
-    fn run(mut self, stopping: &Receiver<()>, completed: &Sender<()>) {
+    fn run(mut self, stopping: &Receiver<()>, completed: &Sender<Unread>) {
         loop {
             if self.next_scan <= Instant::now() {
                 self.scan();
@@ -147,7 +157,8 @@ impl Work {
             }
             self.publish();
             if self.config.is_once && self.tracker.is_complete() {
-                let _ = completed.try_send(());
+                self.tell_missing();
+                let _ = completed.try_send(self.unread.len() as u64 + self.tracker.numbers().refused);
             }
             let wait = self.next_scan.saturating_duration_since(Instant::now());
             select! {
@@ -190,6 +201,8 @@ impl Work {
         self.tracker.add(news, now_ms, is_other);
         let open = &self.open;
         self.tracker.end_scan(now_ms, |id| open.size(id), &hidden);
+        self.missing = scan.missing;
+        self.tell_refused();
         self.matched = scan.found.into_iter().filter(|found| found.is_matched).map(|found| found.path).collect();
         self.notices.watch(scan.folders);
         self.open.close_idle();
@@ -212,7 +225,7 @@ impl Work {
         match head(found) {
             Ok(Some(head)) if is_binary(&head) => {
                 self.tracker.ignore(found, now_ms);
-                self.problem(&found.path, "it is no text: it holds a NUL byte near its beginning".to_owned());
+                self.say(&found.path, "it is no text: it holds a NUL byte near its beginning".to_owned());
             }
             Ok(Some(head)) => news.push((found.clone(), head)),
             Ok(None) => {} // another file by now: the next scan
@@ -325,8 +338,31 @@ impl Work {
         errors.into_iter().for_each(|(path, error)| self.problem(&path, error.to_string()));
     }
 
-    /// Says what is wrong with a file, once.
+    fn tell_missing(&mut self) {
+        for pattern in std::mem::take(&mut self.missing) {
+            if self.unread.insert(PathBuf::from(&pattern)) {
+                tracing::warn!("--watch {pattern}: there is no such file");
+            }
+        }
+    }
+
+    fn tell_refused(&mut self) {
+        if !self.has_refused && 0 < self.tracker.numbers().refused {
+            self.has_refused = true;
+            tracing::warn!("there are more than {WATCH_FILES_MAX} files: the others are not read, and counted");
+        }
+    }
+
+    /// Something that was asked for can't be read.
     fn problem(&mut self, path: &Path, what: String) {
+        if self.config.is_once && self.unread.len() < WATCH_NAMES_MAX {
+            self.unread.insert(path.to_owned());
+        }
+        self.say(path, what);
+    }
+
+    /// Says what is wrong with a file, once.
+    fn say(&mut self, path: &Path, what: String) {
         if self.problems.get(path) == Some(&what) {
             return;
         }

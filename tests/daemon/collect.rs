@@ -338,6 +338,51 @@ fn the_daemon_follows_files_beside_its_connections() {
 }
 
 #[test]
+fn once_says_what_it_could_not_read() {
+    let dir = temp_dir();
+    let dir = dir.path();
+    write(&dir.join("logs/good.log"), "{\"n\":1}\n");
+    write(&dir.join("logs/binary"), "\u{7f}ELF\0\0\0text\n");
+    write(&dir.join("logs/bad.gz"), "this is no archive\n");
+    let args = ["--once", "--read-gzip", "on", "--watch"];
+    let mut command = command(dir, &args);
+    let said = run(command.arg(dir.join("logs")).arg("--watch").arg(dir.join("none/*.log")).arg("--watch").arg(dir.join("none.log")));
+    assert_eq!(said.status.code(), Some(1), "{}", String::from_utf8_lossy(&said.stderr));
+    let (out, err) = (String::from_utf8(said.stdout).unwrap(), String::from_utf8(said.stderr).unwrap());
+    assert!(out.contains(" lines 1, stored 1,") && out.ends_with("; 3 files or folders could not be read: see above\n"), "{out}");
+    for text in ["bad.gz: ", "none/*.log: there is no such file", "none.log: there is no such file"] {
+        assert!(err.contains(text), "{text}: {err}");
+    }
+}
+
+#[test]
+fn a_line_may_be_longer_than_a_turn() {
+    let dir = temp_dir();
+    let dir = dir.path();
+    let line = format!("{{\"n\":0,\"message\":\"{}\"}}", "x".repeat(20 << 20));
+    write(&dir.join("logs/app.log"), &format!("{line}\n{{\"n\":1}}\n"));
+    once(dir, "logs/app.log", &["--line-max", "32MiB"]);
+    let mut lengths: Vec<usize> = lines(&out(dir), "collected").iter().map(Vec::len).collect();
+    lengths.sort_unstable(); // they may lie in two segments
+    assert_eq!(lengths, [7, line.len()]);
+}
+
+#[test]
+fn what_is_written_anew_with_as_many_bytes_is_read_again() {
+    let dir = temp_dir();
+    let dir = dir.path();
+    write(&dir.join("logs/status.log"), "{\"n\":10}\n");
+    let collector = Collector::start(dir, "logs", &[]);
+    for n in 11..15 {
+        collector.wait_for_lines(n - 10);
+        write(&dir.join("logs/status.log"), &format!("{{\"n\":{n}}}\n"));
+    }
+    collector.wait_for_lines(5);
+    collector.stop(&[]);
+    assert_eq!(lines(&out(dir), "collected").len(), 5);
+}
+
+#[test]
 fn what_makes_no_sense_is_refused() {
     let dir = temp_dir();
     for (args, expected) in [
@@ -346,6 +391,7 @@ fn what_makes_no_sense_is_refused() {
         (&["--watch", "x", "--listen", "tcp://127.0.0.1:0"], "from files alone"),
         (&["--watch", "x", "--output-type", "parquet"], "jsonl, csv or sqlite"),
         (&["--watch", "x", "--from", "middle"], "beginning or end"),
+        (&["--watch", dir.path().join("out/*.log").to_str().unwrap()], "where lines are stored"),
         (&["--watch", "x", "--filter", "a(b"], "unclosed group"),
     ] {
         let refused = run(&mut command(dir.path(), args));

@@ -43,8 +43,15 @@ pub fn line(number: u64, filler: usize) -> String {
 /// Makes a directory good: recovers it for `shards` shards, and compresses what is raw. Returns recovery's warnings about lines kept twice.
 pub fn make_good(disk: Disk, dir: &Path, shards: usize, codec: Option<Codec>) -> Result<Vec<String>, StorageError> {
     let permits = RawPermits::new(8);
-    let recovered =
-        recover(&RecoveryConfig { disk: disk.clone(), dir, shards, accepted: Stream::Logs, index: Index::On, permits: &permits })?;
+    let recovered = recover(&RecoveryConfig {
+        disk: disk.clone(),
+        dir,
+        shards,
+        accepted: Stream::Logs,
+        index: Index::On,
+        numbers: Default::default(),
+        permits: &permits,
+    })?;
     let level = if codec.is_some() { LevelChoice::Fixed(1) } else { LevelChoice::Auto };
     let on_fatal = Box::new(|error| panic!("{error}"));
     let config = PoolConfig { dir: dir.to_path_buf(), codec, level, index: Index::On, threads: 1, cores: Vec::new(), disk, on_fatal };

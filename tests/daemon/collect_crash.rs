@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::collector::{Collector, Writer, assert_whole, numbers, once, out};
-use crate::harness::{lines, records, temp_dir};
+use crate::harness::{lines, names, records, temp_dir};
 
 /// Writes until told to stop, rotating by rename now and then. Every tenth line is none that can be accepted.
 fn written_under_load(dir: &std::path::Path, name: &'static str, stop: &Arc<AtomicBool>) -> thread::JoinHandle<Writer> {
@@ -119,4 +119,54 @@ fn rejected_lines_are_stored_once_as_well() {
     assert_eq!(rejected, (0..written).step_by(3).collect::<Vec<_>>());
     assert_eq!((accepted.len() + rejected.len()) as u64, written);
     assert!(lines(&out(dir), "logs").is_empty());
+}
+
+/// Retention may delete every archive: the checkpoints stay true, and no number is used twice.
+#[test]
+fn what_was_deleted_is_not_read_again() {
+    let dir = temp_dir();
+    let dir = dir.path();
+    let small = ["--rotate-size", "50kB"];
+    let archives = || names(&out(dir)).into_iter().filter(|name| name.starts_with("collected_") && name.ends_with(".gz")).collect();
+    let mut writer = Writer::new(dir.join("logs/app.log"));
+    writer.write(5_000);
+    once(dir, "logs/*.log", &small);
+    let first: Vec<String> = archives();
+    assert!(5 < first.len(), "{first:?}");
+    let number = |name: &str| name.rsplit('_').next().unwrap()[..6].parse::<u64>().unwrap();
+    let largest = first.iter().map(|name| number(name)).max().unwrap();
+    names(&out(dir))
+        .iter()
+        .filter(|name| name.starts_with("collected"))
+        .for_each(|name| std::fs::remove_file(out(dir).join(name)).unwrap());
+    for _ in 0..2 {
+        once(dir, "logs/*.log", &small);
+        assert!(numbers(dir).is_empty());
+    }
+    writer.write(2_000);
+    once(dir, "logs/*.log", &small);
+    assert_eq!(numbers(dir)["app.log"], (5_000..7_000).collect::<Vec<_>>());
+    let second: Vec<String> = archives();
+    assert!(!second.is_empty() && second.iter().all(|name| largest < number(name)), "{first:?}, {second:?}");
+}
+
+/// A flipped bit in the checkpoints, and archives that they do not describe any more.
+#[test]
+fn no_archive_is_removed_by_a_damaged_journal() {
+    let dir = temp_dir();
+    let dir = dir.path();
+    let small = ["--rotate-size", "50kB"];
+    let mut writer = Writer::new(dir.join("logs/app.log"));
+    writer.write(5_000);
+    once(dir, "logs/*.log", &small);
+    let journal = out(dir).join("logboom.checkpoints");
+    let mut bytes = std::fs::read(&journal).unwrap();
+    let batch = bytes.windows(7).position(|text| text == b" batch ").expect("a batch");
+    bytes[batch + 3] ^= 1;
+    std::fs::write(&journal, bytes).unwrap();
+    writer.write(10);
+    let said = once(dir, "logs/*.log", &small);
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(said.contains("logboom.checkpoints: a line of them is damaged; everything is kept"), "{said}");
+    assert_whole(dir, "app.log", writer.next);
 }

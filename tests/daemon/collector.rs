@@ -171,7 +171,8 @@ pub fn assert_whole(dir: &Path, name: &str, lines: u64) {
         sorted.sort_unstable();
         let missing: Vec<u64> = expected.iter().copied().filter(|n| sorted.binary_search(n).is_err()).take(20).collect();
         let twice: Vec<u64> = sorted.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).take(20).collect();
-        panic!("{name}: {} of {lines} lines; missing {missing:?}…, twice {twice:?}…", found.len());
+        let turn: Vec<_> = found.windows(2).filter(|pair| pair[0] + 1 != pair[1]).take(5).collect();
+        panic!("{name}: {} of {lines} lines; missing {missing:?}…, twice {twice:?}…, out of order {turn:?}…", found.len());
     }
 }
 

@@ -85,13 +85,16 @@ impl Piece {
     }
 }
 
+/// The next bytes of a file, and how it began after they were read.
+type Fetched = (Vec<u8>, Vec<u8>);
+
 /// A file as it is, read from an offset on.
 pub(super) struct PlainStream {
     file: Arc<File>,
     at: u64,
     beginning: Beginning,
     fetched: Piece,
-    fetching: Option<Pending<io::Result<(Vec<u8>, Vec<u8>)>>>,
+    fetching: Option<Pending<io::Result<Fetched>>>,
     turn: Rc<FetchTurn>,
     error: LastError,
 }

@@ -81,13 +81,16 @@ impl Tracker {
         ignored.size != found.size || ignored.is_old(found, now_ms)
     }
 
-    /// Whether it may be a copy that is being made: too short to tell, or longer than its original was when that was looked at; and not for long.
+    /// Whether it may be a copy that is being made: too short to tell, or longer than its original was when that was looked at; and not for long. Or one of a file
+    /// that is being read, whose task has not told how it begins.
     pub(super) fn may_yet_be_copy(&self, found: &Found, head: &[u8], now_ms: u64) -> bool {
         let is_old = self.ignored.get(&found.key).is_some_and(|ignored| ignored.is_old(found, now_ms));
         let is_short =
             |file: &Tracked| file.may_be_copied() && file.record.head.may_grow_from(head) && is_rotated_name(&found.path, &file.path);
         let is_long = |file: &Tracked| file.phase != Phase::Gone && file.is_alike(found, head);
-        !is_old && self.files.values().any(|file| is_short(file) || is_long(file))
+        let is_untold =
+            |file: &Tracked| file.phase == Phase::Reading && file.record.head.is_of(head) && is_rotated_name(&found.path, &file.path);
+        self.files.values().any(|file| is_untold(file) || !is_old && (is_short(file) || is_long(file)))
     }
 
     /// What is still there, begins as a new file does, and is as long.

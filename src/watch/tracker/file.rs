@@ -60,9 +60,9 @@ impl Tracked {
         }
     }
 
-    /// Whether copies of it are looked for: while it is where it was, only if something of it was read.
+    /// Whether copies of it are looked for: while it is where it was, only if something of it was read, or may be by the task under way.
     pub(super) fn may_be_copied(&self) -> bool {
-        0 < self.offset.bytes || self.phase == Phase::Gone
+        0 < self.offset.bytes || matches!(self.phase, Phase::Gone | Phase::Reading)
     }
 
     /// Whether a file that begins with `head` is this one for sure, wherever it is.

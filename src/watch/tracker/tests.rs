@@ -21,6 +21,8 @@ struct World {
     writes: i128,
     rotations: u64,
     read: Vec<u64>,
+    /// Of tasks that have read, and have not reported.
+    under_way: Vec<ReadReport>,
 }
 
 const LIVE: &str = "app.log";
@@ -29,7 +31,8 @@ impl World {
     fn new(is_folder: bool) -> Self {
         let tracker = Tracker::new(From::Beginning, false, &Replayed::default());
         let (data, paths, modified) = Default::default();
-        Self { tracker, data, paths, is_folder, now_ms: 0, modified, written: 0, writes: 0, rotations: 0, read: Vec::new() }
+        let (read, under_way) = Default::default();
+        Self { tracker, data, paths, is_folder, now_ms: 0, modified, written: 0, writes: 0, rotations: 0, read, under_way }
     }
 
     fn create(&mut self, name: &str) -> u64 {
@@ -117,15 +120,30 @@ impl World {
     /// Does so many tasks, of so many bytes each at most.
     fn work(&mut self, tasks: usize, bytes_max: usize) {
         for _ in 0..tasks {
-            let Some(job) = self.tracker.next_job() else { return };
-            let here = self.paths.get(job.path.to_str().expect("text")).copied();
-            if here != Some(job.key.ino) {
-                self.tracker.missed(job.id);
-                continue;
+            if !self.begin(bytes_max) {
+                return;
             }
-            let report = self.read(&job, bytes_max);
-            self.tracker.done(&report, self.now_ms);
+            let report = self.under_way.pop();
+            report.iter().for_each(|report| self.tracker.done(report, self.now_ms));
         }
+    }
+
+    /// A task reads, and reports later. Whether there was one to do.
+    fn begin(&mut self, bytes_max: usize) -> bool {
+        let Some(job) = self.tracker.next_job() else { return false };
+        let here = self.paths.get(job.path.to_str().expect("text")).copied();
+        if here == Some(job.key.ino) {
+            let report = self.read(&job, bytes_max);
+            self.under_way.push(report);
+        } else {
+            self.tracker.missed(job.id);
+        }
+        true
+    }
+
+    /// The tasks that were begun report.
+    fn end(&mut self) {
+        std::mem::take(&mut self.under_way).iter().for_each(|report| self.tracker.done(report, self.now_ms));
     }
 
     fn read(&mut self, job: &Job, bytes_max: usize) -> ReadReport {
@@ -165,6 +183,8 @@ enum Op {
     DeleteRotated(usize),
     Scan,
     Work(usize, usize),
+    Begin(usize),
+    End,
 }
 
 fn lossless() -> impl Strategy<Value = Op> {
@@ -174,6 +194,8 @@ fn lossless() -> impl Strategy<Value = Op> {
         1 => Just(Op::CopyTruncate),
         4 => Just(Op::Scan),
         4 => (1..5usize, 100..3_000usize).prop_map(|(tasks, bytes)| Op::Work(tasks, bytes)),
+        2 => (100..3_000usize).prop_map(Op::Begin),
+        2 => Just(Op::End),
     ]
 }
 
@@ -195,6 +217,8 @@ fn run(world: &mut World, ops: Vec<Op>) {
             }
             Op::Scan => world.scan(),
             Op::Work(tasks, bytes) => world.work(tasks, bytes),
+            Op::Begin(bytes) => drop(world.begin(bytes)),
+            Op::End => world.end(),
         }
         // With a glob, what nobody ever read under its name is none of ours.
         if !world.is_folder {
@@ -204,6 +228,7 @@ fn run(world: &mut World, ops: Vec<Op>) {
             world.work(5, 500);
         }
     }
+    world.end();
     world.settle();
 }
 

@@ -135,17 +135,18 @@ fn what_was_deleted_is_not_read_again() {
     assert!(5 < first.len(), "{first:?}");
     let number = |name: &str| name.rsplit('_').next().unwrap()[..6].parse::<u64>().unwrap();
     let largest = first.iter().map(|name| number(name)).max().unwrap();
-    names(&out(dir))
-        .iter()
-        .filter(|name| name.starts_with("collected"))
-        .for_each(|name| std::fs::remove_file(out(dir).join(name)).unwrap());
+    let archived = names(&out(dir)).into_iter().filter(|name| name.starts_with("collected_"));
+    archived.for_each(|name| std::fs::remove_file(out(dir).join(name)).unwrap());
+    let mut left = numbers(dir).remove("app.log").unwrap_or_default(); // in the open segment
+    assert!(left.len() < 1_000, "{}", left.len());
     for _ in 0..2 {
         once(dir, "logs/*.log", &small);
-        assert!(numbers(dir).is_empty());
+        assert_eq!(numbers(dir).remove("app.log").unwrap_or_default(), left);
     }
     writer.write(2_000);
     once(dir, "logs/*.log", &small);
-    assert_eq!(numbers(dir)["app.log"], (5_000..7_000).collect::<Vec<_>>());
+    left.extend(5_000..7_000);
+    assert_eq!(numbers(dir)["app.log"], left);
     let second: Vec<String> = archives();
     assert!(!second.is_empty() && second.iter().all(|name| largest < number(name)), "{first:?}, {second:?}");
 }

@@ -242,7 +242,7 @@ fn a_connection_that_is_lost_is_made_again() {
     }
     let (code, out, err) = ended(child);
     assert_eq!((code, &out[..]), (Some(0), "{\"n\":1}\n{\"n\":2}\n"), "{err}");
-    assert!(requests.iter().all(|request| request.starts_with("GET /api/tail?query=a+%22b%22&stream=logs HTTP/1.0\r\n")), "{requests:?}");
+    assert!(requests.iter().all(|request| request.starts_with("GET /api/tail?query=a+%22b%22 HTTP/1.0\r\n")), "{requests:?}");
     let said: Vec<&str> = err.lines().map(|line| line.split(": ").last().unwrap()).collect();
     assert!(
         said.len() >= 3 && said[0].starts_with("missed 7 lines") && said[1].contains("again") && said[2].starts_with("connected again"),

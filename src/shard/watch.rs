@@ -150,6 +150,11 @@ impl Reader {
         if let Err(error) = self.learn_header().await {
             return ReadOutcome::Failed(error);
         }
+        match self.is_new() {
+            Ok(true) => return ReadOutcome::More,
+            Ok(false) => {}
+            Err(error) => return ReadOutcome::Failed(error),
+        }
         let outcome = loop {
             if self.shard.stop.is_requested() {
                 break ReadOutcome::Stopped;
@@ -172,6 +177,12 @@ impl Reader {
         self.intake.leave();
         self.shard.flush();
         outcome
+    }
+
+    /// Whether nothing was known by which the content could be known again, and now is: the journal is told before any of its lines is stored, since after a crash it may
+    /// be in a copy.
+    fn is_new(&mut self) -> io::Result<bool> {
+        Ok(self.encoding == Encoding::Plain && self.head.len == 0 && self.is_same()? && 0 < self.head.len)
     }
 
     /// Whether what was read is of the same content: a file may have been emptied and written anew meanwhile. Its beginning is looked at after each read, so

@@ -21,6 +21,8 @@ struct World {
     read: Vec<u64>,
     /// Of tasks that have read, and have not reported.
     under_way: Vec<ReadReport>,
+    /// What a next process would know: how far lines are stored, too.
+    journal: Vec<Entry>,
 }
 
 const LIVE: &str = "app.log";
@@ -29,7 +31,19 @@ impl World {
     fn new(is_folder: bool) -> Self {
         let tracker = Tracker::new(From::Beginning, false, &Replayed::default());
         let (data, paths, modified) = Default::default();
-        Self { tracker, data, paths, is_folder, now_ms: 0, modified, written: 0, rotations: 0, read: Vec::new(), under_way: Vec::new() }
+        Self {
+            tracker,
+            data,
+            paths,
+            is_folder,
+            now_ms: 0,
+            modified,
+            written: 0,
+            rotations: 0,
+            read: Vec::new(),
+            under_way: Vec::new(),
+            journal: Vec::new(),
+        }
     }
 
     fn create(&mut self, name: &str) -> u64 {
@@ -91,6 +105,16 @@ impl World {
         self.tracker.end_scan(self.now_ms, |_| None);
     }
 
+    /// Another process goes on.
+    fn crash(&mut self) {
+        self.under_way.clear();
+        let replayed = crate::watch::journal::replay(std::mem::take(&mut self.journal).into_iter(), &mut Nothing);
+        for (id, (record, offsets)) in &replayed.files {
+            self.journal.extend([Entry::File(record.clone()), Entry::Read(*id, *offsets)]);
+        }
+        self.tracker = Tracker::new(From::Beginning, false, &replayed);
+    }
+
     fn found(&self, name: &str, ino: u64) -> Found {
         Found {
             path: Path::new(name).into(),
@@ -120,6 +144,7 @@ impl World {
 
     /// A task reads, and reports later. Whether there was one to do.
     fn begin(&mut self, bytes_max: usize) -> bool {
+        self.journal.extend(self.tracker.take_entries());
         let Some(job) = self.tracker.next_job() else { return false };
         let here = self.paths.get(job.path.to_str().expect("text")).copied();
         if here == Some(job.key.ino) {
@@ -143,12 +168,16 @@ impl World {
         if !job.head.is_of(&self.head(job.key.ino)) || data.len() < offset {
             return report(job.offset.bytes, job.head, ReadOutcome::Rewritten);
         }
+        if job.head.len == 0 && !data.is_empty() {
+            return report(0, Head::of(data), ReadOutcome::More);
+        }
         let piece = &data[offset..data.len().min(offset + bytes_max)];
         let whole = piece.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
         let text = std::str::from_utf8(&piece[..whole]).expect("text");
         self.read.extend(text.lines().map(|line| line.split(' ').next().expect("a word").parse::<u64>().expect("a number")));
         let is_at_end = offset + piece.len() == data.len();
         let outcome = if is_at_end { ReadOutcome::AtEnd } else { ReadOutcome::More };
+        self.journal.push(Entry::Idle(0, vec![(job.id, Offset { bytes: (offset + whole) as u64, is_mid_line: false })]));
         report((offset + whole) as u64, Head::of(data), outcome)
     }
 
@@ -175,6 +204,7 @@ enum Op {
     Work(usize, usize),
     Begin(usize),
     End,
+    Crash,
 }
 
 fn lossless() -> impl Strategy<Value = Op> {
@@ -186,6 +216,7 @@ fn lossless() -> impl Strategy<Value = Op> {
         4 => (1..5usize, 100..3_000usize).prop_map(|(tasks, bytes)| Op::Work(tasks, bytes)),
         2 => (100..3_000usize).prop_map(Op::Begin),
         2 => Just(Op::End),
+        1 => Just(Op::Crash),
     ]
 }
 
@@ -209,6 +240,7 @@ fn run(world: &mut World, ops: Vec<Op>) {
             Op::Work(tasks, bytes) => world.work(tasks, bytes),
             Op::Begin(bytes) => drop(world.begin(bytes)),
             Op::End => world.end(),
+            Op::Crash => world.crash(),
         }
         // With a glob, what nobody ever read under its name is none of ours.
         if !world.is_folder {
@@ -280,17 +312,20 @@ fn read_all(tracker: &mut Tracker, size: u64, head: &[u8]) -> Vec<(String, u64, 
     begun
 }
 
+/// A store without batches.
+struct Nothing;
+
+impl crate::watch::journal::Stored for Nothing {
+    fn holds(&mut self, _: &crate::watch::journal::Extent) -> bool {
+        false
+    }
+}
+
 fn replayed(tracker: &mut Tracker, offset: u64) -> Replayed {
     let entries = tracker.take_entries();
     let ids: Vec<FileId> =
         entries.iter().filter_map(|entry| if let Entry::File(record) = entry { Some(record.id) } else { None }).collect();
     let moved = ids.into_iter().map(|id| (id, Offset { bytes: offset, is_mid_line: false })).collect();
-    struct Nothing;
-    impl crate::watch::journal::Stored for Nothing {
-        fn holds(&mut self, _: &crate::watch::journal::Extent) -> bool {
-            false
-        }
-    }
     crate::watch::journal::replay(entries.into_iter().chain([Entry::Idle(0, moved)]), &mut Nothing)
 }
 

@@ -160,8 +160,17 @@ impl Reader {
                 break ReadOutcome::More;
             }
             match self.intake.receive(self.lines.framer.partial_len(), RECEIVE_BYTES).await {
-                Ok(received) if self.is_same() => self.take(received).await,
-                Ok(_) => break ReadOutcome::Rewritten,
+                Ok(received) => {
+                    let is_unknown = self.encoding == Encoding::Plain && self.head.len == 0;
+                    if !self.is_same() {
+                        break ReadOutcome::Rewritten;
+                    }
+                    // The journal is told how it begins before any of its lines is stored: after a crash it may be in a copy, to be known by that alone.
+                    if is_unknown && 0 < self.head.len {
+                        break ReadOutcome::More;
+                    }
+                    self.take(received).await;
+                }
                 Err(Closed::ByPeer) => break self.end().await,
                 Err(Closed::Reset) => break ReadOutcome::Failed(self.error.take().unwrap_or_else(|| io::ErrorKind::Other.into())),
                 Err(Closed::LongLine) => break ReadOutcome::More,

@@ -23,6 +23,8 @@ struct World {
     read: Vec<u64>,
     /// Of tasks that have read, and have not reported.
     under_way: Vec<ReadReport>,
+    /// What a next process would know: how far lines are stored, too.
+    journal: Vec<Entry>,
 }
 
 const LIVE: &str = "app.log";
@@ -31,8 +33,8 @@ impl World {
     fn new(is_folder: bool) -> Self {
         let tracker = Tracker::new(From::Beginning, false, &Replayed::default());
         let (data, paths, modified) = Default::default();
-        let (read, under_way) = Default::default();
-        Self { tracker, data, paths, is_folder, now_ms: 0, modified, written: 0, writes: 0, rotations: 0, read, under_way }
+        let (read, under_way, journal) = Default::default();
+        Self { tracker, data, paths, is_folder, now_ms: 0, modified, written: 0, writes: 0, rotations: 0, read, under_way, journal }
     }
 
     fn create(&mut self, name: &str) -> u64 {
@@ -101,6 +103,17 @@ impl World {
         self.tracker.end_scan(self.now_ms, |_| None, &HashSet::new());
     }
 
+    /// Another process goes on.
+    fn crash(&mut self) {
+        self.under_way.clear();
+        let entries = std::mem::take(&mut self.journal);
+        let replayed = crate::watch::journal::replay::<()>(entries, |_| Err(())).expect("no batch is looked up");
+        for (id, (record, offsets)) in &replayed.files {
+            self.journal.extend([Entry::File(record.clone()), Entry::Read(*id, *offsets)]);
+        }
+        self.tracker = Tracker::new(From::Beginning, false, &replayed);
+    }
+
     fn found(&self, name: &str, ino: u64) -> Found {
         Found {
             path: Path::new(name).into(),
@@ -130,6 +143,7 @@ impl World {
 
     /// A task reads, and reports later. Whether there was one to do.
     fn begin(&mut self, bytes_max: usize) -> bool {
+        self.journal.extend(self.tracker.take_entries());
         let Some(job) = self.tracker.next_job() else { return false };
         let here = self.paths.get(job.path.to_str().expect("text")).copied();
         if here == Some(job.key.ino) {
@@ -153,12 +167,16 @@ impl World {
         if !job.head.is_of(&self.head(job.key.ino)) || data.len() < offset {
             return report(job.offset.bytes, job.head, ReadOutcome::Rewritten);
         }
+        if job.head.len == 0 && !data.is_empty() {
+            return report(0, Head::of(data), ReadOutcome::More);
+        }
         let piece = &data[offset..data.len().min(offset + bytes_max)];
         let whole = piece.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
         let text = std::str::from_utf8(&piece[..whole]).expect("text");
         self.read.extend(text.lines().map(|line| line.split(' ').next().expect("a word").parse::<u64>().expect("a number")));
         let is_at_end = offset + piece.len() == data.len();
         let outcome = if is_at_end { ReadOutcome::AtEnd } else { ReadOutcome::More };
+        self.journal.push(Entry::Idle(0, vec![(job.id, Offset { bytes: (offset + whole) as u64, is_mid_line: false })]));
         report((offset + whole) as u64, Head::of(data), outcome)
     }
 
@@ -185,6 +203,7 @@ enum Op {
     Work(usize, usize),
     Begin(usize),
     End,
+    Crash,
 }
 
 fn lossless() -> impl Strategy<Value = Op> {
@@ -196,6 +215,7 @@ fn lossless() -> impl Strategy<Value = Op> {
         4 => (1..5usize, 100..3_000usize).prop_map(|(tasks, bytes)| Op::Work(tasks, bytes)),
         2 => (100..3_000usize).prop_map(Op::Begin),
         2 => Just(Op::End),
+        1 => Just(Op::Crash),
     ]
 }
 
@@ -219,6 +239,7 @@ fn run(world: &mut World, ops: Vec<Op>) {
             Op::Work(tasks, bytes) => world.work(tasks, bytes),
             Op::Begin(bytes) => drop(world.begin(bytes)),
             Op::End => world.end(),
+            Op::Crash => world.crash(),
         }
         // With a glob, what nobody ever read under its name is none of ours.
         if !world.is_folder {

@@ -9,9 +9,6 @@
 //! blocks at the fastest level and delete the raw file.
 
 use std::cell::Cell;
-use std::fs::File;
-use std::io::Write;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -19,48 +16,24 @@ use futures_lite::AsyncReadExt;
 use glommio::net::{TcpListener, TcpStream};
 use glommio::{LocalExecutorBuilder, Placement};
 
-use archive::{BLOCK_BYTES as BATCH_BYTES, SEGMENT_BYTES};
-use validator::Validator;
+use bare::{Pipeline, Segments};
 
 mod archive;
+mod bare;
 mod validator;
 
-const SHARDS: usize = 2;
-const RECEIVE_BYTES: usize = 256 * 1024;
-
 fn main() {
-    let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    let [port, codec, dir] = &args[..] else {
-        // `cargo test` runs benches without arguments; then it is enough that this builds.
-        return println!("usage: bare_shape PORT none|gzip|zstd DIR");
-    };
-    let port: u16 = port.parse().expect("a port");
-    let dir = PathBuf::from(dir);
-    std::fs::create_dir_all(&dir).expect("a folder");
-    let (sealed, archiving) = archive::start(archive::codec(codec));
-    let shards: Vec<_> = (0..SHARDS)
-        .map(|id| {
-            let (dir, sealed) = (dir.clone(), sealed.clone());
-            LocalExecutorBuilder::new(Placement::Fixed(id))
-                .preempt_timer(Duration::from_millis(2))
-                .spawn(move || shard(id, port, dir, sealed))
-                .expect("an executor")
-        })
-        .collect();
-    drop(sealed);
-    println!("ready tcp=127.0.0.1:{port}");
-    let lines: Vec<u64> = shards.into_iter().map(|shard| shard.join().expect("a shard")).collect();
-    archiving.into_iter().for_each(|thread| thread.join().expect("compressed"));
-    let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    let seconds = cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9;
-    println!("{} lines, {seconds:.3} s of CPU, by shard: {lines:?}", lines.iter().sum::<u64>());
+    bare::run("bare_shape", |port, segments| {
+        let executor = LocalExecutorBuilder::new(Placement::Fixed(segments.shard)).preempt_timer(Duration::from_millis(2));
+        let shard = executor.spawn(move || shard(port, segments)).expect("an executor");
+        || shard.join().expect("a shard")
+    });
 }
 
 /// Serves connections until the first have come and all have gone.
-async fn shard(id: usize, port: u16, dir: PathBuf, sealed: crossbeam_channel::Sender<PathBuf>) -> u64 {
+async fn shard(port: u16, segments: Segments) -> u64 {
     let listener = TcpListener::bind(("127.0.0.1", port)).expect("a listener");
-    let (lines, open) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
-    let segments = Rc::new(Cell::new(0));
+    let (lines, open, segments) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)), Rc::new(segments));
     let idle = async {
         // A shard that the kernel's hash gave no connection ends too.
         for quiet in 0.. {
@@ -74,9 +47,9 @@ async fn shard(id: usize, port: u16, dir: PathBuf, sealed: crossbeam_channel::Se
         loop {
             let stream = listener.accept().await.expect("a connection");
             open.set(open.get() + 1);
-            let (lines, open, segments, dir, sealed) = (lines.clone(), open.clone(), segments.clone(), dir.clone(), sealed.clone());
+            let (lines, open, segments) = (lines.clone(), open.clone(), segments.clone());
             glommio::spawn_local(async move {
-                let received = receive(id, stream, &segments, &dir, &sealed).await;
+                let received = receive(stream, &segments).await;
                 lines.set(lines.get() + received);
                 open.set(open.get() - 1);
             })
@@ -87,43 +60,13 @@ async fn shard(id: usize, port: u16, dir: PathBuf, sealed: crossbeam_channel::Se
     lines.get()
 }
 
-async fn receive(
-    id: usize,
-    mut stream: TcpStream,
-    segments: &Cell<u64>,
-    dir: &std::path::Path,
-    sealed: &crossbeam_channel::Sender<PathBuf>,
-) -> u64 {
-    let mut buffer = vec![0; RECEIVE_BYTES + simd_json::INPUT_PADDING];
-    let mut batch = Vec::with_capacity(BATCH_BYTES + RECEIVE_BYTES);
-    let mut validator = Validator::default();
-    let (mut kept, mut lines) = (0, 0);
-    let mut segment: Option<(PathBuf, File, usize)> = None;
+async fn receive(mut stream: TcpStream, segments: &Segments) -> u64 {
+    let mut pipeline = Pipeline::default();
     loop {
-        let n = stream.read(&mut buffer[kept..RECEIVE_BYTES]).await.expect("received");
-        let filled = kept + n;
-        let whole = memchr::memrchr(b'\n', &buffer[..filled]).map_or(0, |at| at + 1);
-        batch.extend_from_slice(&buffer[..whole]);
-        lines += validator.validate(&mut buffer, whole, |_| {});
-        buffer.copy_within(whole..filled, 0);
-        kept = filled - whole;
-        if batch.len() >= BATCH_BYTES || (n == 0 && !batch.is_empty()) {
-            let (path, file, written) = segment.get_or_insert_with(|| {
-                segments.set(segments.get() + 1);
-                let path = archive::segment_path(dir, id, segments.get());
-                let file = File::create(&path).expect("created");
-                (path, file, 0)
-            });
-            file.write_all(&batch).expect("written");
-            *written += batch.len();
-            batch.clear();
-            if *written + BATCH_BYTES > SEGMENT_BYTES || n == 0 {
-                sealed.send(path.clone()).expect("queued");
-                segment = None;
-            }
-        }
+        let n = stream.read(pipeline.space()).await.expect("received");
+        pipeline.received(n, segments);
         if n == 0 {
-            return lines;
+            return pipeline.lines;
         }
         glommio::yield_if_needed().await;
     }

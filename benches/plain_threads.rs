@@ -2,7 +2,7 @@
 //! thread per connection, simd-json's tape for each line, a bounded channel, one writer with a buffer, rotation at 5 MB, compression after rotation by two threads.
 //!
 //! ```text
-//! cargo bench --bench plain_threads -- PORT none|gzip|zstd DIR line|read
+//! cargo bench --bench plain_threads -- PORT none|gzip|zstd|flate2 DIR line|read
 //! ```
 //!
 //! `line` sends each line through the channel by itself, as such programs usually do; `read` sends all lines of a read together, which is the best that the shape can
@@ -30,13 +30,13 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let [port, codec, dir, message] = &args[..] else {
         // `cargo test` runs benches without arguments; then it is enough that this builds.
-        return println!("usage: plain_threads PORT none|gzip|zstd DIR line|read");
+        return println!("usage: plain_threads PORT none|gzip|zstd|flate2 DIR line|read");
     };
     let port: u16 = port.parse().expect("a port");
     let dir = PathBuf::from(dir);
     let by_line = message == "line";
     std::fs::create_dir_all(&dir).expect("a folder");
-    let (sealed, archiving) = archive::start(archive::codec(codec));
+    let (sealed, archiving) = archive::start(archive::engine(codec));
     let (sender, receiver) = crossbeam_channel::bounded(if by_line { LINES_WAITING_MAX } else { READS_WAITING_MAX });
     let writing = std::thread::spawn(move || write_all(&receiver, &dir, &sealed));
     let lines = connections::serve_each(port, move |stream| receive(stream, &sender, by_line));

@@ -3,7 +3,7 @@
 import json
 import subprocess
 
-BENCHES = ("bare_shape", "plain_threads", "lower_bounds")
+BENCHES = ("bare_shape", "bare_epoll", "plain_threads", "lower_bounds")
 
 
 def build(root):

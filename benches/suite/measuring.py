@@ -6,11 +6,14 @@ import subprocess
 import time
 import urllib.request
 
-from . import processes, systems
+from . import metrics, processes, scenarios, systems
+from .scratch import bytes_below
 
 #: With two connections, every second run of the bare shape is uneven.
 TRIES = 6
 LOADGEN_LATE = 3  # its exit code for INVALID
+FILL_FACTOR = 1.5  # a directory that is full has this much more than a run can bring
+SPARE_BYTES = 40_000_000  # and room for some segments, before the first archive is deleted
 
 
 def measure(scenario, system, tools, scratch, seconds, rate_max):
@@ -28,6 +31,8 @@ def measure_once(scenario, system, tools, scratch, seconds, rate_max):
     data.mkdir()
     port, http = processes.free_port(), processes.free_port()
     start = systems.start(system, scenario.load, tools, data, port, http)
+    if scenario.expires:
+        start.argv.extend(["--retain-size", str(fill(tools, directory, data, seconds * scenario.seconds_factor * FILL_FACTOR) + SPARE_BYTES)])
     run = {"scenario": scenario.name, "system": system.title, "compression": system.compression, "durability": start.durability, "status": "good"}
     pin = ["taskset", "-c", "0"] if scenario.pinned else []
     child = processes.Child(pin + start.argv, directory, start.env)
@@ -46,12 +51,14 @@ def measure_once(scenario, system, tools, scratch, seconds, rate_max):
             run["status"] = "INVALID: the generator was late"
         done_s = sent["seconds"] + max(0.0, child.settle() - ended)
         stats = statistics_of(start.http) if start.http else None
+        if scenario.expires and not metrics.totals(start.http, {"expired": "logboom_retention_deleted_segments_total"})["expired"]:
+            raise processes.Failed("no archive was deleted")
         cpu_s = child.stop(ask=not start.ends_itself)
-        if system.name == "bare shape" and re.search(r"\[0,|, 0\]", processes.tail(child.stdout)):
+        if system.name.startswith("bare shape") and re.search(r"\[0,|, 0\]", processes.tail(child.stdout)):
             run["status"] = "uneven shards"
             return run
         run.update(figures(sent, done_s, cpu_s, child.rss_kb, stats))
-        run["ratio"] = ratio(data, stats["ledger"]["written_bytes"] if stats else sent["bytes"])
+        run["ratio"] = None if scenario.expires else ratio(data, stats["ledger"]["written_bytes"] if stats else sent["bytes"])
         run.update(verify(tools, data, directory))
     except processes.Failed as failure:
         run["status"] = str(failure)
@@ -59,6 +66,21 @@ def measure_once(scenario, system, tools, scratch, seconds, rate_max):
         child.kill()
         scratch.done(directory)
     return run
+
+
+def fill(tools, directory, data, seconds):
+    """Has a daemon store lines of another seed, flat out. How many bytes they take."""
+    port, http, logs = processes.free_port(), processes.free_port(), make(directory / "fill")
+    daemon = processes.Child(systems.logboom(scenarios.LOGBOOM["gzip"], scenarios.Load(), tools, data, port, http).argv, logs)
+    try:
+        daemon.wait_listening(port)
+        argv = [tools["loadgen"], "run", "--target", f"tcp://127.0.0.1:{port}", "--clients", "64", "--interval", "0", "--seed", "2", "--duration", f"{round(seconds * 1000)}ms"]
+        subprocess.run(argv, check=True, capture_output=True, timeout=seconds + 120)
+        daemon.settle()
+        daemon.stop()
+    finally:
+        daemon.kill()
+    return bytes_below(data)
 
 
 def load(scenario, tools, directory, port, seconds, rate_max):

@@ -11,6 +11,7 @@ class System:
     compression: str = "none"
     flags: tuple = ()
     label: str = ""
+    engine: str = ""  # what compresses, if it is not what the daemon has
     in_use: bool = False  # a dashboard is open, a live tail runs, and searches one after the other
 
     @property
@@ -40,6 +41,7 @@ class Scenario:
     systems: tuple
     tmpfs: bool = False
     pinned: bool = False  # the program on core 0, the sender on core 1
+    expires: bool = False  # older archives are there, and are deleted while new ones come
     seconds_factor: float = 1.0
     quick: tuple = ()  # the systems of a quick run
     quick_rounds: int = 1
@@ -48,16 +50,18 @@ class Scenario:
 
 LOGBOOM = {codec: System("logboom", codec) for codec in ("none", "gzip", "zstd")}
 BARE = {codec: System("bare shape", codec) for codec in ("none", "gzip", "zstd")}
+BARE_EPOLL = {codec: System("bare shape by epoll", codec) for codec in ("none", "gzip")}
 PLAIN_LINE = {codec: System("plain threads by line", codec) for codec in ("none", "gzip")}
 PLAIN_READ = {codec: System("plain threads by read", codec) for codec in ("none", "gzip")}
+PLAIN_FLATE2 = System("plain threads by line", "gzip", label="plain threads by line, gzip level 6 of flate2", engine="flate2")
 RSYSLOG = {codec: System("rsyslog", codec) for codec in ("none", "gzip")}
 RSYSLOG_ONE_WORKER = System("rsyslog", "none", label="rsyslog, none, one worker")
 SYSLOG_NG = System("syslog-ng", "none")
 
 OURS = tuple(LOGBOOM.values())
 PEERS = (RSYSLOG["none"], SYSLOG_NG)
-EVERYONE = OURS + tuple(BARE.values()) + tuple(PLAIN_LINE.values()) + tuple(PLAIN_READ.values()) + tuple(RSYSLOG.values()) + (RSYSLOG_ONE_WORKER, SYSLOG_NG)
-MAIN = OURS + (BARE["none"], BARE["gzip"], PLAIN_LINE["gzip"], PLAIN_READ["gzip"], RSYSLOG["none"], RSYSLOG_ONE_WORKER, SYSLOG_NG)
+EVERYONE = OURS + tuple(BARE.values()) + tuple(BARE_EPOLL.values()) + (PLAIN_FLATE2,) + tuple(PLAIN_LINE.values()) + tuple(PLAIN_READ.values()) + tuple(RSYSLOG.values()) + (RSYSLOG_ONE_WORKER, SYSLOG_NG)
+MAIN = OURS + (BARE["none"], BARE["gzip"], BARE_EPOLL["gzip"], PLAIN_FLATE2, PLAIN_LINE["gzip"], PLAIN_READ["gzip"], RSYSLOG["none"], RSYSLOG_ONE_WORKER, SYSLOG_NG)
 
 TEN_TAGS = tuple(
     flag
@@ -81,9 +85,10 @@ def acknowledging(ack):
 def latency_at(percent):
     return Scenario(
         f"latency-{percent}",
-        f"Latency at {percent} % of the maximum rate, open loop, 64 connections",
+        f"Latency at {percent} % of the maximum rate, open loop, 64 connections" + (", while older archives are deleted" if percent == 90 else ""),
         Load(clients=64, share=percent / 100),
         (LOGBOOM["gzip"],),
+        expires=percent == 90,
         seconds_factor=2.0,
         quick=(LOGBOOM["gzip"],) if percent == 50 else (),
     )

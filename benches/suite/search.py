@@ -9,10 +9,9 @@ import re
 import shutil
 import subprocess
 import time
-import urllib.request
 from statistics import median
 
-from . import processes
+from . import metrics, processes
 
 LINES = 8_000_000
 ROUNDS = 5
@@ -85,14 +84,11 @@ def wait_until_indexed(http, seconds=60):
 
 
 def store_numbers(http):
-    with urllib.request.urlopen(f"http://127.0.0.1:{http}/metrics", timeout=10) as answer:
-        text = answer.read().decode()
-    names = {
+    return metrics.totals(http, {
         "archived_raw_bytes": "logboom_archived_raw_bytes_total", "written_bytes": "logboom_written_bytes_total", "index_cpu_s": "logboom_index_cpu_seconds_total",
         "compress_cpu_s": "logboom_compress_cpu_seconds_total", "index_late_cpu_s": "logboom_index_late_cpu_seconds_total",
         "blocks_unindexed": "logboom_blocks_unindexed_total", "blocks_indexed_late": "logboom_blocks_indexed_late_total",
-    }  # fmt: skip
-    return {key: sum(float(value) for value in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.MULTILINE)) for key, name in names.items()}
+    })  # fmt: skip
 
 
 DECODE = "decoding alone"

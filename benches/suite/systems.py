@@ -32,11 +32,12 @@ def start(system, load, tools, directory, port, http):
     """What to run for `system`: it listens on `port` and writes below `directory`."""
     if system.name == "logboom":
         return logboom(system, load, tools, directory, port, http)
-    if system.name == "bare shape":
-        return Start([tools["bare_shape"], str(port), system.compression, str(directory)], {}, UNSYNCED, ends_itself=True)
+    if system.name.startswith("bare shape"):
+        tool = tools["bare_epoll" if "epoll" in system.name else "bare_shape"]
+        return Start([tool, str(port), system.compression, str(directory)], {}, UNSYNCED, ends_itself=True)
     if system.name.startswith("plain threads"):
         message = system.name.rsplit(" ", 1)[1]
-        return Start([tools["plain_threads"], str(port), system.compression, str(directory), message], {}, UNSYNCED, ends_itself=True)
+        return Start([tools["plain_threads"], str(port), system.engine or system.compression, str(directory), message], {}, UNSYNCED, ends_itself=True)
     if system.name == "rsyslog":
         return rsyslog(system, directory, port)
     if system.name == "syslog-ng":

@@ -298,9 +298,10 @@ pub const LITERAL_AUTOMATON_BYTES_MAX: usize = 32 * KIB;
 pub const FILTER_BYTES_MAX: usize = 64 * KIB;
 /// A filter takes at most this share of its compressed block: with the table's entry, below a tenth.
 pub const FILTER_SHARE: usize = 12;
-/// Token filters may take one part in so many of the CPU time that compressing takes: beyond, blocks go without until there is nothing to compress. A third is what they
-/// shall cost at most, with what it takes to write them.
-pub const FILTER_CPU_SHARE: u64 = 4;
+/// Token filters may take so many hundredths of the CPU time that zstd takes for compressing: beyond, blocks go without until there is nothing to compress.
+pub const FILTER_CPU_PERCENT_ZSTD: u64 = 33;
+/// The same in terms of gzip's time, which at its fastest level is 0.7 of zstd's.
+pub const FILTER_CPU_PERCENT_GZIP: u64 = 47;
 /// How long there must have been nothing to compress before filters are made that load left out.
 pub const INDEX_LATE_REST: Duration = Duration::from_millis(250);
 /// What is kept of an archive that waits for that.

@@ -6,7 +6,8 @@
 use fastbloom::BloomFilter;
 
 use super::meta::Meta;
-use crate::limits::{FILTER_BYTES_MAX, FILTER_CPU_SHARE, FILTER_SHARE, SEGMENT_FILTERS_BYTES_MAX};
+use super::name::Codec;
+use crate::limits::{FILTER_BYTES_MAX, FILTER_CPU_PERCENT_GZIP, FILTER_CPU_PERCENT_ZSTD, FILTER_SHARE, SEGMENT_FILTERS_BYTES_MAX};
 use crate::record::words;
 
 /// With more, blocks are read in vain less often than reading the filter costs: at 10 bits, one in 90.
@@ -97,7 +98,8 @@ impl FilterBuilder {
     }
 }
 
-/// Keeps the CPU time of filters within a share of that of compressing, [`FILTER_CPU_SHARE`]: what compressing takes earns time, filters spend it. Pure.
+/// Keeps the CPU time of filters within a share of that of compressing ([`FILTER_CPU_PERCENT_ZSTD`], [`FILTER_CPU_PERCENT_GZIP`]): what compressing takes earns time, filters
+/// spend it. Pure.
 ///
 /// Invariant: whatever came before, filters take no more than their share of what compressing has taken since, what may be saved up, and one filter.
 #[derive(Debug, Clone, Default)]
@@ -113,8 +115,12 @@ const SAVED_NS_MAX: i64 = 10_000_000;
 
 impl FilterShare {
     /// A block was compressed in `cpu_ns`.
-    pub fn compressed(&mut self, cpu_ns: u64) {
-        let earned = i64::try_from(cpu_ns / FILTER_CPU_SHARE).unwrap_or(i64::MAX);
+    pub fn compressed(&mut self, codec: Codec, cpu_ns: u64) {
+        let percent = match codec {
+            Codec::Gzip => FILTER_CPU_PERCENT_GZIP,
+            Codec::Zstd => FILTER_CPU_PERCENT_ZSTD,
+        };
+        let earned = i64::try_from(cpu_ns / 100 * percent).unwrap_or(i64::MAX);
         self.saved_ns = self.saved_ns.saturating_add(earned).min(SAVED_NS_MAX);
     }
 
@@ -191,21 +197,23 @@ mod tests {
 
     #[test]
     fn filters_take_no_more_than_their_share() {
-        for (compress_ns, filter_ns, expected) in [(900, 200, 900), (900, 225, 900), (900, 450, 450), (900, 2_250, 90)] {
-            let mut share = FilterShare::default();
-            let mut built = 0;
-            for _ in 0..900 {
-                share.compressed(compress_ns);
-                if share.allows() {
-                    share.indexed(filter_ns);
-                    built += 1;
+        for (codec, percent) in [(Codec::Zstd, FILTER_CPU_PERCENT_ZSTD), (Codec::Gzip, FILTER_CPU_PERCENT_GZIP)] {
+            for (filter_ns, expected) in [(percent * 9, 900), (percent * 10, 900), (percent * 20, 450), (percent * 100, 90)] {
+                let mut share = FilterShare::default();
+                let mut built = 0;
+                for _ in 0..900 {
+                    share.compressed(codec, 1_000);
+                    if share.allows() {
+                        share.indexed(filter_ns);
+                        built += 1;
+                    }
+                    assert!(built * filter_ns <= 900 * 10 * percent + filter_ns);
                 }
-                assert!(FILTER_CPU_SHARE * built * filter_ns <= 900 * compress_ns + FILTER_CPU_SHARE * filter_ns);
+                assert!((expected - 3..=expected + 3).contains(&built), "{built} of 900, {filter_ns}");
             }
-            assert!((expected - 3..=expected + 3).contains(&built), "{built} of 900, {filter_ns}");
         }
         let mut share = FilterShare::default();
-        share.compressed(u64::MAX); // an idle hour at a high level
+        share.compressed(Codec::Zstd, u64::MAX); // an idle hour at a high level
         let spent = std::iter::from_fn(|| share.allows().then(|| share.indexed(500_000))).count();
         assert_eq!(spent, 20);
         share.indexed(u64::MAX);

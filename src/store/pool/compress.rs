@@ -182,7 +182,7 @@ impl Worker {
             }
             let start_ns = thread_cpu_ns();
             let crc = compressor.compress(block, level, out).map_err(failed)?;
-            share.compressed(thread_cpu_ns() - start_ns);
+            share.compressed(codec, thread_cpu_ns() - start_ns);
             archive.write_all(out)?;
             let stats = stats.cloned().unwrap_or_else(|| scan_block(block, scanner));
             meta.push(out.len() as u64, Some(crc), stats);

@@ -13,14 +13,14 @@ from . import bounds, build, figures, machine, measuring, processes, report, sce
 
 ROOT = systems.ROOT
 SECONDS = {"quick": 1.0, "full": 1.5}
-FULL_ROUNDS = 3
+BOUNDS_ROUNDS = 3
 
 
 def arguments():
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measures logboom and its peers, in turns, and counts every line.")
     parser.add_argument("--quick", action="store_true", help="the main scenarios, under 3 minutes; all take under 20")
     parser.add_argument("--only", nargs="+", default=[], metavar="SCENARIO", help="only scenarios whose name begins so; bounds measures the parts alone, search the searches")
-    parser.add_argument("--rounds", type=int, help="runs of each system in each scenario [default: 3; --quick: 3 of the first, 1 of others]")
+    parser.add_argument("--rounds", type=int, help="runs of each system in each scenario [default: 3 or 2; --quick: 3 of the first, 1 of others]")
     parser.add_argument("--seconds", type=float, help=f"how long each run is loaded [default: {SECONDS['full']}; --quick: {SECONDS['quick']}]")
     parser.add_argument("--dir", default=str(ROOT / "target" / "bench"), help="where the programs write, on the disk that is to be measured [default: target/bench]")
     parser.add_argument("--results", help="where the results go [default: benches/results, and the tables also into docs/PERFORMANCE.md]")
@@ -68,7 +68,7 @@ def measure(args, chosen, tools, place, seconds):
             continue
         if scenario.load.share and rate_max is None:
             rate_max = find_rate_max(tools, place, seconds)
-        rounds = args.rounds or (scenario.quick_rounds if args.quick else FULL_ROUNDS)
+        rounds = args.rounds or (scenario.quick_rounds if args.quick else scenario.rounds)
         runs = in_turns(scenario, members, rounds, tools, place, seconds, rate_max, results["not_run"])
         rows = figures.by_system(runs)
         of_ours = next((row["rate_done"] for row in rows if row["system"] == "logboom, gzip"), None)
@@ -78,7 +78,7 @@ def measure(args, chosen, tools, place, seconds):
         results["scenarios"].append({"name": scenario.name, "title": scenario.title, "load": asdict(scenario.load), "rate_offered": offered, "rows": rows, "runs": runs})
     if not args.only or "bounds" in args.only:
         say("the parts alone")
-        results["bounds"] = bounds.measure(tools, place, seconds, FULL_ROUNDS)
+        results["bounds"] = bounds.measure(tools, place, seconds, BOUNDS_ROUNDS)
     if "search" in args.only or not (args.only or args.quick):
         results["search"] = [search.measure(codec, tools, place, args.rounds or search.ROUNDS, say) for codec in ("gzip", "zstd")]
     return results

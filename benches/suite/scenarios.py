@@ -43,6 +43,7 @@ class Scenario:
     pinned: bool = False  # the program on core 0, the sender on core 1
     expires: bool = False  # older archives are there, and are deleted while new ones come
     seconds_factor: float = 1.0
+    rounds: int = 3  # of a full run
     quick: tuple = ()  # the systems of a quick run
     quick_rounds: int = 1
     notes: str = field(default="", compare=False)
@@ -51,8 +52,8 @@ class Scenario:
 LOGBOOM = {codec: System("logboom", codec) for codec in ("none", "gzip", "zstd")}
 BARE = {codec: System("bare shape", codec) for codec in ("none", "gzip", "zstd")}
 BARE_EPOLL = {codec: System("bare shape by epoll", codec) for codec in ("none", "gzip")}
-PLAIN_LINE = {codec: System("plain threads by line", codec) for codec in ("none", "gzip")}
-PLAIN_READ = {codec: System("plain threads by read", codec) for codec in ("none", "gzip")}
+PLAIN_LINE = System("plain threads by line", "gzip")
+PLAIN_READ = System("plain threads by read", "gzip")
 PLAIN_FLATE2 = System("plain threads by line", "gzip", label="plain threads by line, gzip level 6 of flate2", engine="flate2")
 RSYSLOG = {codec: System("rsyslog", codec) for codec in ("none", "gzip")}
 RSYSLOG_ONE_WORKER = System("rsyslog", "none", label="rsyslog, none, one worker")
@@ -60,8 +61,8 @@ SYSLOG_NG = System("syslog-ng", "none")
 
 OURS = tuple(LOGBOOM.values())
 PEERS = (RSYSLOG["none"], SYSLOG_NG)
-EVERYONE = OURS + tuple(BARE.values()) + tuple(BARE_EPOLL.values()) + (PLAIN_FLATE2,) + tuple(PLAIN_LINE.values()) + tuple(PLAIN_READ.values()) + tuple(RSYSLOG.values()) + (RSYSLOG_ONE_WORKER, SYSLOG_NG)
-MAIN = OURS + (BARE["none"], BARE["gzip"], BARE_EPOLL["gzip"], PLAIN_FLATE2, PLAIN_LINE["gzip"], PLAIN_READ["gzip"], RSYSLOG["none"], RSYSLOG_ONE_WORKER, SYSLOG_NG)
+EVERYONE = OURS + tuple(BARE.values()) + tuple(BARE_EPOLL.values()) + (PLAIN_FLATE2, PLAIN_LINE, PLAIN_READ) + tuple(RSYSLOG.values()) + (RSYSLOG_ONE_WORKER, SYSLOG_NG)
+MAIN = OURS + (BARE["none"], BARE["gzip"], BARE_EPOLL["gzip"], PLAIN_FLATE2, PLAIN_READ, RSYSLOG["none"], SYSLOG_NG)
 
 TEN_TAGS = tuple(
     flag
@@ -75,6 +76,8 @@ FILTERED = System("logboom", "gzip", ("--filter", "level=DEBUG|INFO|WARN|ERROR")
 TAGGED = System("logboom", "gzip", TEN_TAGS, "logboom, gzip, ten tags")
 
 
+ONE_SHARD = System("logboom", "gzip", ("--shards", "1"), "logboom, gzip, one shard")
+TWO_SHARDS = System("logboom", "gzip", ("--shards", "2"), "logboom, gzip, two shards")
 IN_USE = System("logboom", "gzip", (), "logboom, gzip, dashboard, tail and searches", in_use=True)
 
 
@@ -97,21 +100,22 @@ def latency_at(percent):
 SCENARIOS = (
     Scenario("connections-2", "JSON, 2 connections", Load(2), EVERYONE, quick=MAIN, quick_rounds=3),
     Scenario("connections-64", "JSON, 64 connections", Load(64), MAIN, quick=(LOGBOOM["gzip"], LOGBOOM["none"])),
-    Scenario("connections-1", "JSON, 1 connection", Load(1), OURS + PEERS),
-    Scenario("connections-1000", "JSON, 1,000 connections", Load(1000), OURS + PEERS),
-    Scenario("lines-100", "JSON lines of 100 bytes, 2 connections", Load(2, line_bytes=100), OURS + PEERS),
-    Scenario("lines-1000", "JSON lines of 1,000 bytes, 2 connections", Load(2, line_bytes=1000), OURS + PEERS),
-    Scenario("clients-500", "500 clients, each 100 lines every second", Load(500, paced=True), (LOGBOOM["gzip"],) + PEERS, quick=(LOGBOOM["gzip"],), seconds_factor=1.5),
+    Scenario("connections-1", "JSON, 1 connection", Load(1), OURS + PEERS, rounds=2),
+    Scenario("connections-1000", "JSON, 1,000 connections", Load(1000), OURS + PEERS, rounds=2),
+    Scenario("lines-100", "JSON lines of 100 bytes, 2 connections", Load(2, line_bytes=100), OURS, rounds=2),
+    Scenario("lines-1000", "JSON lines of 1,000 bytes, 2 connections", Load(2, line_bytes=1000), OURS, rounds=2),
+    Scenario("clients-500", "500 clients, each 100 lines every second", Load(500, paced=True), (LOGBOOM["gzip"],) + PEERS, quick=(LOGBOOM["gzip"],), rounds=2, seconds_factor=1.5),
     Scenario("relp-2", "RELP, 2 connections, window 1,024", Load(2, relp=True, window=1024), (acknowledging("written"), acknowledging("synced"))),
     Scenario("relp-64", "RELP, 64 connections, window 128", Load(64, relp=True), (acknowledging("written"), acknowledging("synced")), quick=(acknowledging("synced"),)),
     latency_at(10),
     latency_at(50),
     latency_at(90),
-    Scenario("one-core", "One core: the program on one, the sender on the other", Load(2), (LOGBOOM["gzip"], LOGBOOM["none"], PLAIN_READ["gzip"]) + PEERS, pinned=True),
+    Scenario("one-core", "One core: the program on one, the sender on the other", Load(2), (LOGBOOM["gzip"], LOGBOOM["none"], PLAIN_READ) + PEERS, pinned=True, rounds=2),
+    Scenario("shards", "One shard against two at 40 % of the maximum rate, 64 connections: what is shared would show as CPU", Load(64, share=0.4), (ONE_SHARD, TWO_SHARDS)),
     Scenario("text", "Text lines, 2 connections", Load(2, format="text"), (LOGBOOM["gzip"],)),
     Scenario("syslog", "The same lines as RFC 5424 messages, 2 connections", Load(2, format="text", syslog=True), (LOGBOOM["gzip"],)),
     Scenario("rules", "One filter, ten tags, 2 connections", Load(2), (LOGBOOM["gzip"], FILTERED, TAGGED)),
-    Scenario("tmpfs", "JSON, 2 connections, the data directory on tmpfs", Load(2), (LOGBOOM["none"], BARE["none"], LOGBOOM["gzip"], BARE["gzip"]), tmpfs=True),
+    Scenario("tmpfs", "JSON, 2 connections, the data directory on tmpfs", Load(2), (LOGBOOM["none"], BARE["none"], LOGBOOM["gzip"], BARE["gzip"]), tmpfs=True, rounds=2),
     Scenario("in-use", "Dashboard open, a live tail, and searches one after the other, 2 connections", Load(2), (LOGBOOM["gzip"], IN_USE), seconds_factor=2.0),
     # Not measured yet: the collector reading a file.
 )

@@ -14,7 +14,7 @@ from statistics import median
 from . import metrics, processes
 
 LINES = 8_000_000
-ROUNDS = 5
+ROUNDS = 3
 RARE = "quince7731"
 COMMON = "timestamp"
 

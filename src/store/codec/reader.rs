@@ -94,6 +94,8 @@ impl<R: Read> BlockReader<R> {
 #[derive(Default)]
 pub struct BlockDecoder {
     zstd: Option<DCtx<'static>>,
+    #[cfg(feature = "isal")]
+    isal: Option<super::isal::Inflate>,
 }
 
 impl BlockDecoder {
@@ -105,22 +107,29 @@ impl BlockDecoder {
         }
         raw.clear();
         raw.reserve_exact(raw_len);
-        let whole = match codec {
+        match codec {
             Codec::Zstd => {
                 let context = self.zstd.get_or_insert_with(DCtx::create);
-                context.decompress(raw, input).map_err(|code| damaged(zstd::zstd_safe::get_error_name(code)))? == raw_len
+                let decoded = context.decompress(raw, input).map_err(|code| damaged(zstd::zstd_safe::get_error_name(code)))?;
+                if decoded == raw_len { Ok(()) } else { Err(other_length()) }
             }
-            Codec::Gzip => {
-                let mut state = Decompress::new_gzip(15);
-                let mut progress = inflate(&mut state, input, raw)?;
-                if !progress.ended {
-                    progress = inflate(&mut state, &input[progress.consumed..], raw)?; // the trailer, behind output that had filled its room
-                }
-                progress.ended && raw.len() == raw_len
-            }
-        };
-        if whole { Ok(()) } else { Err(damaged("a block has another length than its table says")) }
+            #[cfg(feature = "isal")]
+            Codec::Gzip => self.isal.get_or_insert_default().decode(input, raw_len, raw).map_err(|error| damaged(error.what)),
+            #[cfg(not(feature = "isal"))]
+            Codec::Gzip => inflate_whole(input, raw_len, raw),
+        }
     }
+}
+
+/// Appends the member in `input` to `raw`, which has room for its `raw_len` bytes.
+#[cfg(any(test, not(feature = "isal")))]
+fn inflate_whole(input: &[u8], raw_len: usize, raw: &mut Vec<u8>) -> io::Result<()> {
+    let mut state = Decompress::new_gzip(15);
+    let mut progress = inflate(&mut state, input, raw)?;
+    if !progress.ended {
+        progress = inflate(&mut state, &input[progress.consumed..], raw)?; // the trailer, behind output that had filled its room
+    }
+    if progress.ended && raw.len() == raw_len { Ok(()) } else { Err(other_length()) }
 }
 
 /// Appends to `raw` within its capacity.
@@ -140,6 +149,66 @@ fn unzstd(state: &mut DCtx<'static>, input: &[u8], raw: &mut Vec<u8>) -> io::Res
     Ok(Progress { consumed: source.pos(), ended: hint == 0 })
 }
 
+fn other_length() -> io::Error {
+    damaged("a block has another length than its table says")
+}
+
 fn damaged(what: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::codec::Compressor;
+    use crate::store::codec::tests::lines;
+    use proptest::prelude::*;
+
+    #[test]
+    fn blocks_of_known_length_are_decoded_whatever_their_level_and_length() {
+        let mut decoder = BlockDecoder::default();
+        let (mut block, mut raw) = (Vec::new(), b"another".to_vec());
+        let noise: Vec<u8> = (0..70_000u32).flat_map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+        for codec in Codec::ALL {
+            let mut compressor = Compressor::new(codec).unwrap();
+            for level in codec.levels() {
+                for expected in [Vec::new(), b"\n".to_vec(), lines(1, 1), lines(5_000, 2), noise.clone()] {
+                    compressor.compress(&expected, level, &mut block).unwrap();
+                    decoder.decode(codec, &block, expected.len(), &mut raw).unwrap();
+                    assert_eq!(raw, expected, "{codec:?} level {level}");
+                    for wrong in [expected.len() + 1, expected.len().saturating_sub(1)] {
+                        let is_decoded = decoder.decode(codec, &block, wrong, &mut raw).is_ok();
+                        assert_eq!(is_decoded, wrong == expected.len(), "{codec:?} level {level}: {wrong} bytes");
+                    }
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(500))]
+
+        #[test]
+        fn damage_is_noticed_or_harmless(
+            count in 1..60usize,
+            level in 1..=9i32,
+            damage in prop::collection::vec((any::<usize>(), any::<u8>()), 1..4),
+            cut in prop::option::of(any::<usize>()),
+        ) {
+            let expected = lines(count, 7);
+            let (mut block, mut raw, mut other) = (Vec::new(), Vec::new(), Vec::new());
+            Compressor::new(Codec::Gzip).unwrap().compress(&expected, level, &mut block).unwrap();
+            for (at, byte) in damage {
+                let at = at % block.len();
+                block[at] = byte;
+            }
+            if let Some(cut) = cut {
+                block.truncate(cut % block.len());
+            }
+            let decoded = BlockDecoder::default().decode(Codec::Gzip, &block, expected.len(), &mut raw);
+            prop_assert!(decoded.is_err() || raw == expected);
+            other.reserve_exact(expected.len());
+            prop_assert!(inflate_whole(&block, expected.len(), &mut other).is_err() || decoded.is_ok(), "zlib-rs takes it");
+        }
+    }
 }

@@ -10,6 +10,7 @@ mod balance;
 mod collect;
 mod collect_crash;
 mod collector;
+mod corpus;
 mod disk;
 mod formats;
 mod http;

@@ -25,6 +25,7 @@ mod relp_resend;
 mod rsyslog;
 mod rules;
 mod senders;
+mod serve_files_crash;
 mod stop;
 mod systemd;
 mod text;

@@ -9,6 +9,7 @@ mod bad_peers;
 mod balance;
 mod collect;
 mod collect_crash;
+mod collect_outputs;
 mod collector;
 mod corpus;
 mod disk;

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -355,7 +356,7 @@ pub(crate) fn csv(data: &[u8]) {
     }
 }
 
-/// Lines of a file as records of several: in order, each once, none lost; no record beyond its bounds, and its end where its last line's is.
+/// Lines of a file as records of several: in order, each once, none lost; no record beyond its bounds, and each from where its first line begins to where its last one ends.
 pub(crate) fn multiline(data: &[u8]) {
     let Some((line_max, seed, bytes)) = split(data) else { return };
     let format = Format::ALL[usize::from(seed) % Format::ALL.len()];
@@ -365,11 +366,12 @@ pub(crate) fn multiline(data: &[u8]) {
     for line in bytes.split(|byte| *byte == b'\n') {
         let mut bytes = padded(&[line, b"\n"].concat());
         let mut chunk = Chunk::new(&mut bytes, line.len() + 1);
-        end += line.len() as u64 + 1;
+        let place = end..end + line.len() as u64 + 1;
+        end = place.end;
         let Some(frame) = framer.next(&mut chunk) else { continue };
-        lines.push((frame.line().to_vec(), end));
-        match joiner.push(&continuations, &frame, end, now_ms) {
-            Pushed::Alone => records.push((frame.line().to_vec(), end)),
+        lines.push((frame.line().to_vec(), place.clone()));
+        match joiner.push(&continuations, &frame, place.clone(), now_ms) {
+            Pushed::Alone => records.push((frame.line().to_vec(), place)),
             Pushed::Kept => drain(&mut joiner, &mut records),
         }
         now_ms += u64::from(line.len() as u8) * 10;
@@ -379,22 +381,22 @@ pub(crate) fn multiline(data: &[u8]) {
     joiner.flush();
     drain(&mut joiner, &mut records);
     let mut lines = lines.iter();
-    for (record, end) in &records {
+    for (record, place) in &records {
         assert!(record.len() <= line_max);
-        let mut last = 0;
+        let mut places = Vec::new();
         for line in record.split(|byte| *byte == b'\n') {
-            let (pushed, line_end) = lines.next().expect("no more lines than were pushed");
+            let (pushed, of_line) = lines.next().expect("no more lines than were pushed");
             assert_eq!(line, pushed);
-            last = *line_end;
+            places.push(of_line);
         }
-        assert_eq!(last, *end);
+        assert_eq!((places[0].start, places[places.len() - 1].end), (place.start, place.end));
     }
     assert!(lines.next().is_none());
 }
 
-fn drain(joiner: &mut Joiner, records: &mut Vec<(Vec<u8>, u64)>) {
+fn drain(joiner: &mut Joiner, records: &mut Vec<(Vec<u8>, Range<u64>)>) {
     while let Some(joined) = joiner.take() {
-        records.push((joined.frame.line().to_vec(), joined.end));
+        records.push((joined.frame.line().to_vec(), joined.place));
     }
 }
 

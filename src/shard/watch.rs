@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use super::turn::Received;
 use crate::limits::{CSV_HEADER_BYTES_MAX, RECEIVE_BYTES, WATCH_HEAD_BYTES, WATCH_TASK_BYTES};
 use crate::metrics::counters::Closed;
 use crate::record::detect::Format;
-use crate::record::framer::{Chunk, Frame, Framer, LineEnd, PADDING};
+use crate::record::framer::{Chunk, Frame, Framer, LinePlace, PADDING};
 use crate::record::multiline::{Continuations, Joined, Joiner, Pushed};
 use crate::store::name::Stream;
 use crate::watch::checkpoints::Checkpoints;
@@ -271,14 +272,15 @@ impl Lines {
                 continue;
             }
             let Self { framer, joiner, .. } = self;
-            let Some((frame, LineEnd { used, kept })) = framer.next_with_end(chunk) else {
+            let Some((frame, LinePlace { used, kept, len })) = framer.next_with_place(chunk) else {
                 self.passed(self.at + chunk.used_len() as u64);
                 break Progress::Drained;
             };
             let end = self.at + used as u64 - kept as u64;
+            let place = end - len as u64..end;
             let now_ms = arrival.received_ns / 1_000_000;
-            if is_alone(joiner, shard, &frame, end, now_ms) {
-                hand_over(&mut self.source, &mut self.stored, frame, self.offset, end, core, arrival);
+            if is_alone(joiner, shard, &frame, &place, now_ms) {
+                hand_over(&mut self.source, &mut self.stored, frame, &place, core, arrival);
                 self.taken_to(end, shard, core);
             }
         };
@@ -298,11 +300,12 @@ impl Lines {
             if self.take_joined(shard, core, arrival) {
                 continue;
             }
+            let place = self.at - self.framer.kept_len() as u64..self.at;
             if ending == Ending::Line
                 && let Some(frame) = self.framer.finish()
             {
-                if is_alone(&mut self.joiner, shard, &frame, self.at, now_ms) {
-                    hand_over(&mut self.source, &mut self.stored, frame, self.offset, self.at, core, arrival);
+                if is_alone(&mut self.joiner, shard, &frame, &place, now_ms) {
+                    hand_over(&mut self.source, &mut self.stored, frame, &place, core, arrival);
                     self.taken_to(self.at, shard, core);
                 }
             } else if ending != Ending::Open
@@ -320,9 +323,9 @@ impl Lines {
 
     /// Takes a record that is complete. Returns whether there was one.
     fn take_joined(&mut self, shard: &Shard, core: &mut ShardCore, arrival: Arrival) -> bool {
-        let Some(Joined { frame, end }) = self.joiner.as_mut().and_then(Joiner::take) else { return false };
-        hand_over(&mut self.source, &mut self.stored, frame, self.offset, end, core, arrival);
-        self.taken_to(end, shard, core);
+        let Some(Joined { frame, place }) = self.joiner.as_mut().and_then(Joiner::take) else { return false };
+        hand_over(&mut self.source, &mut self.stored, frame, &place, core, arrival);
+        self.taken_to(place.end, shard, core);
         true
     }
 
@@ -369,30 +372,29 @@ impl Lines {
 }
 
 /// Whether a line is a record; else the joiner keeps it.
-fn is_alone(joiner: &mut Option<Joiner>, shard: &Shard, frame: &Frame<'_>, end: u64, now_ms: u64) -> bool {
+fn is_alone(joiner: &mut Option<Joiner>, shard: &Shard, frame: &Frame<'_>, place: &Range<u64>, now_ms: u64) -> bool {
     let continuations = shard.files.as_ref().and_then(|files| files.shared.continuations.as_ref());
     match joiner.as_mut().zip(continuations) {
-        Some((joiner, continuations)) => joiner.push(continuations, frame, end, now_ms) == Pushed::Alone,
+        Some((joiner, continuations)) => joiner.push(continuations, frame, place.clone(), now_ms) == Pushed::Alone,
         None => true,
     }
 }
 
-/// Hands a record, which lies between `begun` and `end` of its file, to the core, unless it is stored already.
+/// Hands a record, which lies at `place` of its file, to the core, unless it is stored already.
 fn hand_over(
     source: &mut Source,
     stored: &mut Option<StoredLines>,
     frame: Frame<'_>,
-    begun: Offset,
-    end: u64,
+    place: &Range<u64>,
     core: &mut ShardCore,
     arrival: Arrival,
 ) {
-    source.offset = Some(begun.bytes);
+    source.offset = Some(place.start);
     match stored {
         None => drop(core.line(frame, arrival, source)),
         Some(stored) => {
             stored.keep(frame);
-            stored.line(end, core, arrival, source);
+            stored.line(place.end, core, arrival, source);
         }
     }
 }

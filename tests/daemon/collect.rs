@@ -276,6 +276,23 @@ fn what_cannot_be_read_is_counted_and_the_others_go_on() {
 }
 
 #[test]
+fn a_rejected_line_says_where_it_begins_whatever_is_before_it() {
+    let dir = temp_dir();
+    let long = format!("{{\"long\":\"{}\"}}", "x".repeat(2_000));
+    let mut text = format!("\n\r\n{{broken 1\n{{\"n\":1}}\n\n\n{{broken 2\n{long}\nERROR: failed\n\n\tat ").into_bytes();
+    text.extend(b"\xff\n\n{broken 3");
+    let at = |what: &str| text.windows(what.len()).position(|text| text == what.as_bytes()).expect("it is there") as u64;
+    for (multiline, bad) in [("on", "ERROR: failed"), ("off", "\tat")] {
+        let dir = dir.path().join(multiline);
+        fs::create_dir_all(dir.join("logs")).unwrap();
+        fs::write(dir.join("logs/app.log"), &text).unwrap();
+        once(&dir, "logs/app.log", &["--multiline", multiline, "--line-max", "1KiB"]);
+        let offsets: Vec<u64> = records(&out(&dir), "rejected").iter().map(|record| record["offset"].as_u64().unwrap()).collect();
+        assert_eq!(offsets, ["{broken 1", "{broken 2", &long, bad, "{broken 3"].map(at), "multiline {multiline}");
+    }
+}
+
+#[test]
 fn a_stack_trace_is_one_record_however_it_comes() {
     let dir = temp_dir();
     let dir = dir.path();

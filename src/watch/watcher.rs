@@ -56,8 +56,6 @@ pub struct WatcherConfig {
     pub hand: Hand,
     /// The way back.
     pub reports: Receiver<ReadReport>,
-    /// Called once, if the journal can't be written.
-    pub on_fatal: Box<dyn Fn(StorageError) + Send>,
 }
 
 /// How many files and folders that were asked for could not be read, wholly or at all. Each was told.
@@ -73,11 +71,12 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// Starts it.
-    pub fn start(config: WatcherConfig) -> io::Result<Self> {
+    /// Starts it. If the journal can't be written, it ends, and calls `on_fatal`.
+    pub fn start(config: WatcherConfig, on_fatal: impl FnOnce(StorageError) + Send + 'static) -> io::Result<Self> {
         let (stop, stopping) = bounded(1);
         let (completed, complete) = bounded(1);
-        let thread = thread::Builder::new().name("files".to_owned()).spawn(move || Work::new(config).run(&stopping, &completed))?;
+        let work = move || Work::new(config).run(&stopping, &completed).unwrap_or_else(on_fatal);
+        let thread = thread::Builder::new().name("files".to_owned()).spawn(work)?;
         Ok(Self { stop, complete, thread })
     }
 
@@ -145,16 +144,13 @@ impl Work {
         }
     }
 
-    fn run(mut self, stopping: &Receiver<()>, completed: &Sender<Unread>) {
+    fn run(mut self, stopping: &Receiver<()>, completed: &Sender<Unread>) -> Result<(), StorageError> {
         loop {
             if self.next_scan <= Instant::now() {
                 self.scan();
+                unless_full(self.config.checkpoints.tidy())?;
             }
-            if let Err(error) = self.hand_out()
-                && !error.is_full()
-            {
-                return (self.config.on_fatal)(error);
-            }
+            unless_full(self.hand_out())?;
             self.publish();
             if self.config.is_once && self.tracker.is_complete() {
                 self.tell_missing();
@@ -162,10 +158,10 @@ impl Work {
             }
             let wait = self.next_scan.saturating_duration_since(Instant::now());
             select! {
-                recv(stopping) -> _ => return,
+                recv(stopping) -> _ => return Ok(()),
                 recv(self.config.reports) -> report => match report {
                     Ok(report) => self.take(report),
-                    Err(_) => return, // no shard is left
+                    Err(_) => return Ok(()), // no shard is left
                 },
                 recv(self.notices.told()) -> _ => self.hear(),
                 default(wait) => {}
@@ -213,11 +209,6 @@ impl Work {
         let (ended, took) = (Instant::now(), begun.elapsed());
         self.next_scan = ended + poll.max(took * WATCH_POLL_TIME_SHARE);
         self.earliest_scan = ended + took * WATCH_TOLD_TIME_SHARE;
-        if let Err(error) = self.config.checkpoints.tidy()
-            && !error.is_full()
-        {
-            (self.config.on_fatal)(error);
-        }
     }
 
     /// Looks how a new file begins.
@@ -276,8 +267,8 @@ impl Work {
         loop {
             self.config.checkpoints.flush()?;
             for entry in self.tracker.take_entries() {
-                // The disk is full: it is kept, and written by the next flush.
-                self.config.checkpoints.append(entry).or_else(|error| if error.is_full() { Ok(()) } else { Err(error) })?;
+                // What a full disk does not take is kept, and written by the next flush.
+                unless_full(self.config.checkpoints.append(entry))?;
             }
             self.config.checkpoints.flush()?;
             if self.reading == WATCH_READS_MAX {
@@ -385,6 +376,11 @@ impl Work {
         totals.lost_bytes.set(numbers.lost_bytes);
         totals.refused.set(numbers.refused);
     }
+}
+
+/// A full disk is no failure: what it did not take is tried again.
+fn unless_full(done: Result<(), StorageError>) -> Result<(), StorageError> {
+    done.or_else(|error| if error.is_full() { Ok(()) } else { Err(error) })
 }
 
 /// How a file begins, after decompression; none if its name belongs to another one by now.

@@ -2,7 +2,8 @@
 //!
 //! Shared by the targets in `fuzz_targets/` and by `tests/fuzz_corpus.rs`, which replays the corpus with plain `cargo test`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ use logboom::store::filter::Index;
 use logboom::store::name::Stream;
 use logboom::store::permits::RawPermits;
 use logboom::store::recover::{RecoveryConfig, recover};
+use logboom::watch::journal::{Entry, Held, Journal, Offset, replay};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
@@ -398,6 +400,57 @@ fn drain(joiner: &mut Joiner, records: &mut Vec<(Vec<u8>, Range<u64>)>) {
     while let Some(joined) = joiner.take() {
         records.push((joined.frame.line().to_vec(), joined.place));
     }
+}
+
+/// The journal of checkpoints: each line is read by itself, or is damage; what was read is read again as it was written, and where one byte of that is changed nothing is
+/// read that was not there. How far a file is stored is something that an entry said of it, whatever the store has.
+pub(crate) fn journal(data: &[u8]) {
+    let Some((&[seed, has_no_sums], bytes)) = data.split_first_chunk() else { return };
+    let bytes = if has_no_sums == 0 { bytes.to_vec() } else { with_sums(bytes) };
+    let journal = Journal::parse(&bytes);
+    let lines: Vec<Journal> = bytes.split_inclusive(|byte| *byte == b'\n').map(Journal::parse).collect();
+    assert_eq!(journal.entries, lines.iter().flat_map(|line| line.entries.clone()).collect::<Vec<_>>());
+    let before_last = &lines[..lines.len().saturating_sub(1)];
+    assert_eq!(journal.is_damaged, before_last.iter().any(|line| line.entries.is_empty()));
+
+    let mut written = Vec::new();
+    journal.entries.iter().for_each(|entry| entry.write(&mut written));
+    assert_eq!(Journal::parse(&written), Journal { entries: journal.entries.clone(), is_damaged: false });
+    if !written.is_empty() {
+        let at = usize::from(seed) * 31 % written.len();
+        written[at] ^= 1 << (seed % 8);
+        assert!(Journal::parse(&written).entries.iter().all(|entry| journal.entries.contains(entry)));
+    }
+
+    let mut state = u32::from(seed);
+    let look = |_: &_| -> Result<Held, Infallible> {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        Ok([Held::Whole, Held::Whole, Held::Gone, Held::Otherwise][(state >> 30) as usize])
+    };
+    let (named, numbers) = (named_offsets(&journal.entries), journal.numbers());
+    let replayed = replay(journal.entries, look).unwrap_or_else(|never| match never {});
+    for (id, (record, offsets)) in &replayed.files {
+        assert!(record.id == *id && offsets.iter().all(|offset| *offset == Offset::default() || named.contains(&(*id, *offset))));
+    }
+    for ((stream, shard), largest) in numbers {
+        assert!(replayed.ends.get(&(shard, stream)).is_some_and(|(seq, _)| largest <= *seq), "a number could be given twice");
+    }
+}
+
+/// Each line as one that is whole.
+fn with_sums(bytes: &[u8]) -> Vec<u8> {
+    let sum = |line: &[u8]| [format!("{:08x} ", crc32fast::hash(line)).as_bytes(), line, b"\n"].concat();
+    bytes.split(|byte| *byte == b'\n').flat_map(sum).collect()
+}
+
+/// Every offset that an entry has for a file.
+fn named_offsets(entries: &[Entry]) -> BTreeSet<(u64, Offset)> {
+    let of = |entry: &Entry| match entry {
+        Entry::Read(id, offsets) => offsets.iter().map(|offset| (*id, *offset)).collect(),
+        Entry::Batch { files, .. } | Entry::Idle(_, files) => files.clone(),
+        _ => Vec::new(),
+    };
+    entries.iter().flat_map(of).collect()
 }
 
 /// Text lines: the record is JSON with each name once, gives its line back, has the same level and time when it is read again, and takes a tag.

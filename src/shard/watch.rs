@@ -16,13 +16,13 @@ use futures_lite::AsyncRead;
 use super::Shard;
 use super::blocking::blocking;
 use super::core::{Progress, ShardCore, Source};
-use super::file_stream::{Beginning, FetchTurn, GzipStream, LastError, PlainStream, aside, fetch};
+use super::file_stream::{Beginning, FetchTurn, GzipStream, LastError, PlainStream, aside, fetch, read_at_once};
 use super::intake::Intake;
 use super::lane::Arrival;
 use super::moved::MovedFiles;
 use super::stored_lines::StoredLines;
 use super::turn::Received;
-use crate::limits::{CSV_HEADER_BYTES_MAX, RECEIVE_BYTES, WATCH_HEAD_BYTES, WATCH_TASK_BYTES};
+use crate::limits::{CSV_HEADER_BYTES_MAX, RECEIVE_BYTES, WATCH_TASK_BYTES};
 use crate::metrics::counters::Closed;
 use crate::record::detect::Format;
 use crate::record::framer::{Chunk, Frame, Framer, LinePlace, PADDING};
@@ -234,7 +234,7 @@ impl Reader {
 
     /// At the end of the file.
     async fn end(&mut self) -> ReadOutcome {
-        if self.encoding == Encoding::Plain && self.is_rewritten().await {
+        if !self.is_same() || self.encoding == Encoding::Plain && self.is_shorter().await {
             return ReadOutcome::Rewritten;
         }
         let shard = self.shard.clone();
@@ -246,11 +246,17 @@ impl Reader {
         ReadOutcome::AtEnd
     }
 
-    /// Whether it is shorter than it was read, or begins otherwise: emptied, and perhaps written anew with as many bytes.
-    async fn is_rewritten(&self) -> bool {
-        let file = self.file.clone();
-        let now = aside(self.turn.clone(), move || Ok((file.metadata()?.len(), fetch(&file, 0, WATCH_HEAD_BYTES)?))).await;
-        now.is_ok_and(|(len, first)| len < self.lines.offset.bytes || !self.head.is_of(&first))
+    /// Whether it is shorter than it was read: emptied, and perhaps written anew. Its last byte tells, mostly without waiting for anybody.
+    async fn is_shorter(&self) -> bool {
+        let Some(last) = self.lines.offset.bytes.checked_sub(1) else { return false };
+        let is_there = match read_at_once(&self.file, &mut [0], last) {
+            Ok(Some(read)) => Ok(0 < read),
+            _ => {
+                let file = self.file.clone();
+                aside(self.turn.clone(), move || Ok(!fetch(&file, last, 1)?.is_empty())).await
+            }
+        };
+        is_there.is_ok_and(|is_there| !is_there)
     }
 
     fn report(&self, outcome: ReadOutcome) -> ReadReport {

@@ -21,8 +21,8 @@ use super::patterns::{self, Archives, Pattern};
 use super::task::{Encoding, ReadOutcome, ReadReport, ReadTask};
 use super::tracker::{self, Found, Job, Tracker};
 use crate::limits::{
-    WATCH_FILES_MAX, WATCH_GATHER, WATCH_HEAD_BYTES, WATCH_NAMES_MAX, WATCH_POLL, WATCH_POLL_ALONE, WATCH_POLL_TIME_SHARE,
-    WATCH_PROBLEMS_MAX, WATCH_READS_MAX, WATCH_TAIL_BYTES, WATCH_TOLD_TIME_SHARE,
+    WATCH_FILES_MAX, WATCH_GATHER, WATCH_HEAD_BYTES, WATCH_NAMES_MAX, WATCH_POLL, WATCH_POLL_ALONE, WATCH_POLL_ALONE_TIME_SHARE,
+    WATCH_POLL_MAX, WATCH_POLL_TIME_SHARE, WATCH_PROBLEMS_MAX, WATCH_PUBLISH, WATCH_READS_MAX, WATCH_TAIL_BYTES, WATCH_TOLD_TIME_SHARE,
 };
 use crate::metrics::files::FileTotals;
 use crate::store::error::StorageError;
@@ -119,6 +119,9 @@ struct Work {
     next_scan: Instant,
     /// However much is told.
     earliest_scan: Instant,
+    /// When what is counted may be published again, which walks through all files; and whether it has changed.
+    next_publish: Instant,
+    is_news: bool,
 }
 
 impl Work {
@@ -141,6 +144,8 @@ impl Work {
             origin: now,
             next_scan: now,
             earliest_scan: now,
+            next_publish: now,
+            is_news: true,
         }
     }
 
@@ -151,14 +156,21 @@ impl Work {
                 unless_full(self.config.checkpoints.tidy())?;
             }
             unless_full(self.hand_out())?;
-            self.publish();
-            if self.config.is_once && self.tracker.is_complete() {
+            if self.is_news && self.next_publish <= Instant::now() {
+                self.publish();
+            }
+            if self.config.is_once && self.reading == 0 && self.tracker.is_complete() {
                 self.tell_missing();
+                self.publish();
                 let _ = completed.try_send(self.unread.len() as u64 + self.tracker.numbers().refused);
             }
-            let wait = self.next_scan.saturating_duration_since(Instant::now());
+            let until = if self.is_news { self.next_scan.min(self.next_publish) } else { self.next_scan };
+            let wait = until.saturating_duration_since(Instant::now());
             select! {
-                recv(stopping) -> _ => return Ok(()),
+                recv(stopping) -> _ => {
+                    self.publish();
+                    return Ok(());
+                }
                 recv(self.config.reports) -> report => match report {
                     Ok(report) => self.take(report),
                     Err(_) => return Ok(()), // no shard is left
@@ -194,6 +206,7 @@ impl Work {
                 self.meet(found, now_ms, &mut news);
             }
         }
+        let has_news = !news.is_empty();
         self.tracker.add(news, now_ms, is_other);
         let open = &self.open;
         self.tracker.end_scan(now_ms, |id| open.size(id), &hidden);
@@ -205,10 +218,15 @@ impl Work {
         let (tracker, matched) = (&self.tracker, &self.matched);
         self.shard_by_id.retain(|id, _| tracker.is_known(*id));
         self.shard_by_path.retain(|path, _| matched.contains(path));
-        let poll = if self.notices.is_everything_told() { WATCH_POLL } else { WATCH_POLL_ALONE };
+        let (poll, share) = match self.notices.is_everything_told() {
+            true => (WATCH_POLL, WATCH_POLL_TIME_SHARE),
+            false => (WATCH_POLL_ALONE, WATCH_POLL_ALONE_TIME_SHARE),
+        };
         let (ended, took) = (Instant::now(), begun.elapsed());
-        self.next_scan = ended + poll.max(took * WATCH_POLL_TIME_SHARE);
+        // What took long because there was much news is not repeated.
+        self.next_scan = ended + if has_news { poll } else { poll.max(took * share).min(WATCH_POLL_MAX) };
         self.earliest_scan = ended + took * WATCH_TOLD_TIME_SHARE;
+        self.is_news = true;
     }
 
     /// Looks how a new file begins.
@@ -238,6 +256,7 @@ impl Work {
         let now_ms = self.now_ms();
         for path in news.changed {
             let is_matched = self.matched.contains(path.as_path());
+            self.is_news = true; // its length
             if let Ok(Some(found)) = patterns::look(&path, self.config.archives, is_matched)
                 && is_matched
                 && self.tracker.saw(&found, now_ms)
@@ -248,7 +267,7 @@ impl Work {
     }
 
     fn take(&mut self, report: ReadReport) {
-        self.reading -= 1;
+        (self.reading, self.is_news) = (self.reading - 1, true);
         if let ReadOutcome::Failed(error) = &report.outcome {
             let path = self.tracker.path(report.id).unwrap_or_else(|| Path::new("").into());
             self.problem(&path, error.to_string());
@@ -365,7 +384,8 @@ impl Work {
         self.problems.insert(path.to_owned(), what);
     }
 
-    fn publish(&self) {
+    fn publish(&mut self) {
+        (self.next_publish, self.is_news) = (Instant::now() + WATCH_PUBLISH, false);
         let numbers = self.tracker.numbers();
         let totals = &self.config.totals;
         totals.files.set(numbers.files);

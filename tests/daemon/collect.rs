@@ -97,7 +97,7 @@ fn an_emptied_file_is_read_from_its_start() {
     fs::OpenOptions::new().write(true).open(&writer.path).unwrap().set_len(0).unwrap();
     writer.write(2_000);
     collector.wait_for_lines(3_010);
-    assert_eq!(collector.stats()["files"]["truncated"], 2);
+    collector.wait_for("it is counted", |collector| collector.stats()["files"]["truncated"] == 2);
     collector.stop(&[]);
     assert_whole(dir, "app.log", 3_010);
 }

@@ -2,8 +2,10 @@
 //!
 //! Shared by the targets in `fuzz_targets/` and by `tests/fuzz_corpus.rs`, which replays the corpus with plain `cargo test`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +27,7 @@ use logboom::store::filter::Index;
 use logboom::store::name::Stream;
 use logboom::store::permits::RawPermits;
 use logboom::store::recover::{RecoveryConfig, recover};
+use logboom::watch::journal::{Entry, Held, Journal, Offset, replay};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
@@ -355,7 +358,7 @@ pub(crate) fn csv(data: &[u8]) {
     }
 }
 
-/// Lines of a file as records of several: in order, each once, none lost; no record beyond its bounds, and its end where its last line's is.
+/// Lines of a file as records of several: in order, each once, none lost; no record beyond its bounds, and each from where its first line begins to where its last one ends.
 pub(crate) fn multiline(data: &[u8]) {
     let Some((line_max, seed, bytes)) = split(data) else { return };
     let format = Format::ALL[usize::from(seed) % Format::ALL.len()];
@@ -365,11 +368,12 @@ pub(crate) fn multiline(data: &[u8]) {
     for line in bytes.split(|byte| *byte == b'\n') {
         let mut bytes = padded(&[line, b"\n"].concat());
         let mut chunk = Chunk::new(&mut bytes, line.len() + 1);
-        end += line.len() as u64 + 1;
+        let place = end..end + line.len() as u64 + 1;
+        end = place.end;
         let Some(frame) = framer.next(&mut chunk) else { continue };
-        lines.push((frame.line().to_vec(), end));
-        match joiner.push(&continuations, &frame, end, now_ms) {
-            Pushed::Alone => records.push((frame.line().to_vec(), end)),
+        lines.push((frame.line().to_vec(), place.clone()));
+        match joiner.push(&continuations, &frame, place.clone(), now_ms) {
+            Pushed::Alone => records.push((frame.line().to_vec(), place)),
             Pushed::Kept => drain(&mut joiner, &mut records),
         }
         now_ms += u64::from(line.len() as u8) * 10;
@@ -379,23 +383,74 @@ pub(crate) fn multiline(data: &[u8]) {
     joiner.flush();
     drain(&mut joiner, &mut records);
     let mut lines = lines.iter();
-    for (record, end) in &records {
+    for (record, place) in &records {
         assert!(record.len() <= line_max);
-        let mut last = 0;
+        let mut places = Vec::new();
         for line in record.split(|byte| *byte == b'\n') {
-            let (pushed, line_end) = lines.next().expect("no more lines than were pushed");
+            let (pushed, of_line) = lines.next().expect("no more lines than were pushed");
             assert_eq!(line, pushed);
-            last = *line_end;
+            places.push(of_line);
         }
-        assert_eq!(last, *end);
+        assert_eq!((places[0].start, places[places.len() - 1].end), (place.start, place.end));
     }
     assert!(lines.next().is_none());
 }
 
-fn drain(joiner: &mut Joiner, records: &mut Vec<(Vec<u8>, u64)>) {
+fn drain(joiner: &mut Joiner, records: &mut Vec<(Vec<u8>, Range<u64>)>) {
     while let Some(joined) = joiner.take() {
-        records.push((joined.frame.line().to_vec(), joined.end));
+        records.push((joined.frame.line().to_vec(), joined.place));
     }
+}
+
+/// The journal of checkpoints: each line is read by itself, or is damage; what was read is read again as it was written, and where one byte of that is changed nothing is
+/// read that was not there. How far a file is stored is something that an entry said of it, whatever the store has.
+pub(crate) fn journal(data: &[u8]) {
+    let Some((&[seed, has_no_sums], bytes)) = data.split_first_chunk() else { return };
+    let bytes = if has_no_sums == 0 { bytes.to_vec() } else { with_sums(bytes) };
+    let journal = Journal::parse(&bytes);
+    let lines: Vec<Journal> = bytes.split_inclusive(|byte| *byte == b'\n').map(Journal::parse).collect();
+    assert_eq!(journal.entries, lines.iter().flat_map(|line| line.entries.clone()).collect::<Vec<_>>());
+    let before_last = &lines[..lines.len().saturating_sub(1)];
+    assert_eq!(journal.is_damaged, before_last.iter().any(|line| line.entries.is_empty()));
+
+    let mut written = Vec::new();
+    journal.entries.iter().for_each(|entry| entry.write(&mut written));
+    assert_eq!(Journal::parse(&written), Journal { entries: journal.entries.clone(), is_damaged: false });
+    if !written.is_empty() {
+        let at = usize::from(seed) * 31 % written.len();
+        written[at] ^= 1 << (seed % 8);
+        assert!(Journal::parse(&written).entries.iter().all(|entry| journal.entries.contains(entry)));
+    }
+
+    let mut state = u32::from(seed);
+    let look = |_: &_| -> Result<Held, Infallible> {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        Ok([Held::Whole, Held::Whole, Held::Gone, Held::Otherwise][(state >> 30) as usize])
+    };
+    let (named, numbers) = (named_offsets(&journal.entries), journal.numbers());
+    let replayed = replay(journal.entries, look).unwrap_or_else(|never| match never {});
+    for (id, (record, offsets)) in &replayed.files {
+        assert!(record.id == *id && offsets.iter().all(|offset| *offset == Offset::default() || named.contains(&(*id, *offset))));
+    }
+    for ((stream, shard), largest) in numbers {
+        assert!(replayed.ends.get(&(shard, stream)).is_some_and(|(seq, _)| largest <= *seq), "a number could be given twice");
+    }
+}
+
+/// Each line as one that is whole.
+fn with_sums(bytes: &[u8]) -> Vec<u8> {
+    let sum = |line: &[u8]| [format!("{:08x} ", crc32fast::hash(line)).as_bytes(), line, b"\n"].concat();
+    bytes.split(|byte| *byte == b'\n').flat_map(sum).collect()
+}
+
+/// Every offset that an entry has for a file.
+fn named_offsets(entries: &[Entry]) -> BTreeSet<(u64, Offset)> {
+    let of = |entry: &Entry| match entry {
+        Entry::Read(id, offsets) => offsets.iter().map(|offset| (*id, *offset)).collect(),
+        Entry::Batch { files, .. } | Entry::Idle(_, files) => files.clone(),
+        _ => Vec::new(),
+    };
+    entries.iter().flat_map(of).collect()
 }
 
 /// Text lines: the record is JSON with each name once, gives its line back, has the same level and time when it is read again, and takes a tag.

@@ -264,12 +264,18 @@ pub const WATCH_RETRY: Duration = Duration::from_secs(5);
 pub const WATCH_POLL: Duration = Duration::from_secs(1);
 /// The same where nothing is ever told.
 pub const WATCH_POLL_ALONE: Duration = Duration::from_millis(250);
+/// How often what is counted of files is published at most, since that walks through all of them.
+pub const WATCH_PUBLISH: Duration = Duration::from_millis(250);
 /// How long notifications are gathered before files are looked at.
 pub const WATCH_GATHER: Duration = Duration::from_millis(5);
 /// Problems with files that are told apart, so that each is said once.
 pub const WATCH_PROBLEMS_MAX: usize = KIB;
-/// A look at everything takes at most this part of the time.
-pub const WATCH_POLL_TIME_SHARE: u32 = 20;
+/// And at least so often, however long a look takes: last lines and rotated files end by it.
+pub const WATCH_POLL_MAX: Duration = Duration::from_secs(5);
+/// A look at everything takes at most this part of the time, where notifications tell of changes and it is only for those that were lost.
+pub const WATCH_POLL_TIME_SHARE: u32 = 100;
+/// The same where nothing is ever told.
+pub const WATCH_POLL_ALONE_TIME_SHARE: u32 = 20;
 /// And this one where something is told all the time.
 pub const WATCH_TOLD_TIME_SHARE: u32 = 4;
 /// Contents that are gone and remembered, so that a copy or archive of them is not read again as new. A file system that goes away takes all files with it.

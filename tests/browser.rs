@@ -271,6 +271,11 @@ fn files_and_settings_are_shown_in_a_browser() {
         chrome
             .wait("files", "return [...document.querySelectorAll('.files tbody tr')].some(row => row.textContent.includes('archived'))")
             .await;
+        let choose = "const choice = document.querySelector('select[aria-label=Stream]'); choice.value = 'accepted'; choice.dispatchEvent(new Event('change'))";
+        chrome.client.execute(choose, Vec::new()).await.expect("chosen");
+        let shown = "const rows = [...document.querySelectorAll('.files tbody tr')].map(row => row.cells[2].textContent);
+            return rows.length > 2 && rows.every(stream => stream === 'logs')";
+        chrome.wait("accepted lines alone", shown).await;
         let fetched = "const link = [...document.querySelectorAll('.files a')].find(link => link.textContent.endsWith('.gz'));
             const response = await fetch(link.href);
             const text = await new Response(response.body.pipeThrough(new DecompressionStream('gzip'))).text();

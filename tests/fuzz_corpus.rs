@@ -67,6 +67,11 @@ fn multiline() {
 }
 
 #[test]
+fn journal() {
+    replay("journal", bodies::journal);
+}
+
+#[test]
 fn query() {
     replay("query", bodies::query);
 }

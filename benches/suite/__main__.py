@@ -9,7 +9,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from . import bounds, build, figures, machine, measuring, processes, report, scenarios, scratch, search, systems
+from . import bounds, build, collector, figures, machine, measuring, processes, report, scenarios, scratch, search, systems
 
 ROOT = systems.ROOT
 SECONDS = {"quick": 1.0, "full": 1.5}
@@ -19,7 +19,7 @@ BOUNDS_ROUNDS = 3
 def arguments():
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measures logboom and its peers, in turns, and counts every line.")
     parser.add_argument("--quick", action="store_true", help="the main scenarios, under 3 minutes; all take under 20")
-    parser.add_argument("--only", nargs="+", default=[], metavar="SCENARIO", help="only scenarios whose name begins so; bounds measures the parts alone, search the searches")
+    parser.add_argument("--only", nargs="+", default=[], metavar="SCENARIO", help="only scenarios whose name begins so; bounds measures the parts alone, search the searches, collector the reading of a file")
     parser.add_argument("--rounds", type=int, help="runs of each system in each scenario [default: 3 or 2; --quick: 3 of the first, 1 of others]")
     parser.add_argument("--seconds", type=float, help=f"how long each run is loaded [default: {SECONDS['full']}; --quick: {SECONDS['quick']}]")
     parser.add_argument("--dir", default=str(ROOT / "target" / "bench"), help="where the programs write, on the disk that is to be measured [default: target/bench]")
@@ -76,6 +76,9 @@ def measure(args, chosen, tools, place, seconds):
             rate_max = of_ours["median"]
         offered = rate_max * scenario.load.share if scenario.load.share else None
         results["scenarios"].append({"name": scenario.name, "title": scenario.title, "load": asdict(scenario.load), "rate_offered": offered, "rows": rows, "runs": runs})
+    if collector.NAME in args.only or not (args.only or args.quick):
+        size = "quick" if args.quick else "full"
+        results["scenarios"].append(collector.measure(tools, place, args.rounds or collector.ROUNDS, size, say, results["not_run"]))
     if not args.only or "bounds" in args.only:
         say("the parts alone")
         results["bounds"] = bounds.measure(tools, place, seconds, BOUNDS_ROUNDS)

@@ -156,13 +156,13 @@ def figures(sent, done_s, cpu_s, rss_kb, stats):
 def ratio(data, written_bytes):
     """Raw bytes to compressed ones, of what is compressed; None where nothing is."""
     archived = sum(path.stat().st_size for path in data.iterdir() if path.suffix in (".gz", ".zst"))
-    raw_left = sum(path.stat().st_size for path in data.glob("logs*.jsonl"))
+    raw_left = sum(path.stat().st_size for path in data.glob("*.jsonl"))
     return (written_bytes - raw_left) / archived if archived else None
 
 
-def verify(tools, data, directory):
+def verify(tools, data, directory, stream="logs"):
     """Counts by content: every line that was sent is made again and looked for."""
-    argv = [tools["loadgen"], "verify", "--data-dir", str(data), "--manifest", str(directory / "manifest.json"), "--report", "json"]
+    argv = [tools["loadgen"], "verify", "--data-dir", str(data), "--stream", stream, "--manifest", str(directory / "manifest.json"), "--report", "json"]
     answer = subprocess.run(argv, capture_output=True, timeout=300, check=False)
     if not answer.stdout:
         raise processes.Failed(f"not verified: {answer.stderr.decode(errors='replace').strip()[-200:]}")

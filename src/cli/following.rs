@@ -98,7 +98,7 @@ impl Following {
         failures: &Sender<StorageError>,
     ) -> io::Result<Watcher> {
         let failures = failures.clone();
-        Watcher::start(WatcherConfig {
+        let watcher = WatcherConfig {
             patterns: config.watch.iter().map(Pattern::absolute).collect::<io::Result<_>>()?,
             archives: config.archives,
             from: config.from,
@@ -111,7 +111,7 @@ impl Following {
             totals,
             hand: Box::new(move |shard, task| tasks.send(shard, task)),
             reports: self.reports.1,
-            on_fatal: Box::new(move |error| drop(failures.send(error))),
-        })
+        };
+        Watcher::start(watcher, move |error| drop(failures.send(error)))
     }
 }

@@ -72,7 +72,7 @@ impl From<StorageError> for Refusal {
 /// Lists.
 pub(super) async fn list(State(segments): State<Segments>, params: Result<Query<Params>, QueryRejection>) -> Result<Response, Refusal> {
     let Query(params) = params.map_err(|rejection| Refusal::Bad(rejection.body_text()))?;
-    let page = params.page().map_err(Refusal::Bad)?;
+    let page = params.page(segments.telemetry.accepted()).map_err(Refusal::Bad)?;
     let dir = segments.telemetry.data_dir().ok_or(Refusal::NotReady)?.to_owned();
     let turn = segments.listings.acquire_owned().await.map_err(|error| Refusal::Failed(error.to_string()))?;
     let listed = spawn_blocking(move || {

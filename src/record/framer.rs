@@ -66,13 +66,15 @@ impl<'a> Chunk<'a> {
     }
 }
 
-/// Where a line ends, in a stream whose bytes come in chunks.
+/// Where a line of a file lies, whose bytes come in chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LineEnd {
+pub struct LinePlace {
     /// Bytes of the chunk that were used up.
     pub used: usize,
     /// Bytes up to there, of this chunk or the ones before, that belong to lines to come.
     pub kept: usize,
+    /// Bytes before those, of this chunk or the ones before, that the line had, with what ended it.
+    pub len: usize,
 }
 
 /// Whether a frame is all of its line.
@@ -145,6 +147,8 @@ pub struct Framer {
     line_max: usize,
     framing: Framing,
     partial: Partial,
+    /// Bytes of the line that was cut last, at an LF, with what ended it.
+    cut_len: usize,
     /// `partial` is being cut at LFs, from here on: its stream turned out not to be framed by NULs.
     recut_at: Option<usize>,
     /// The rest of a line that was too long is being skipped.
@@ -167,6 +171,7 @@ impl Framer {
             line_max,
             framing: Framing::Undecided,
             partial: Partial::default(),
+            cut_len: 0,
             recut_at: None,
             is_skipping: false,
             may_be_counted: false,
@@ -214,11 +219,11 @@ impl Framer {
         Some(self.frame(place, kind, chunk))
     }
 
-    /// The same, and where the line ends.
-    pub fn next_with_end<'a>(&'a mut self, chunk: &'a mut Chunk<'_>) -> Option<(Frame<'a>, LineEnd)> {
+    /// The same of a file, and where the line lies.
+    pub fn next_with_place<'a>(&'a mut self, chunk: &'a mut Chunk<'_>) -> Option<(Frame<'a>, LinePlace)> {
         let (place, kind) = self.advance(chunk)?;
-        let end = LineEnd { used: chunk.at, kept: self.kept_len() };
-        Some((self.frame(place, kind, chunk), end))
+        let lies = LinePlace { used: chunk.at, kept: self.kept_len(), len: self.cut_len };
+        Some((self.frame(place, kind, chunk), lies))
     }
 
     fn frame<'a>(&'a mut self, place: Place, kind: FrameKind, chunk: &'a mut Chunk<'_>) -> Frame<'a> {
@@ -318,6 +323,7 @@ impl Framer {
             self.quotes = Quotes::default();
             return None;
         }
+        self.cut_len = self.partial.len() + fresh.len() + usize::from(is_terminated);
         if self.partial.len() == 0 && is_terminated {
             let (len, kind) = self.fit(trimmed_len(fresh, self.framing));
             return (len > 0 || self.keeps_empty).then_some((Place::Chunk { start, len }, kind));
@@ -359,7 +365,7 @@ impl Framer {
                 self.recut_at = None;
                 break;
             };
-            self.recut_at = Some(at + len + 1);
+            (self.recut_at, self.cut_len) = (Some(at + len + 1), len + 1);
             let (len, kind) = self.fit(trimmed_len(&self.partial.unfinished()[at..at + len], Framing::Lf));
             if len > 0 {
                 return Some((at, len, kind));
@@ -543,6 +549,28 @@ mod tests {
         fn any_pieces_of_csv_give_the_same_lines(text in "[a\",\n\r]{0,200}", size in 1..20usize, line_max in 4..30usize) {
             let pieces: Vec<&[u8]> = text.as_bytes().chunks(size).collect();
             prop_assert_eq!(frames_as(Format::Csv, line_max, &pieces), frames_as(Format::Csv, line_max, &[text.as_bytes()]));
+        }
+
+        #[test]
+        fn lines_of_files_lie_where_they_say(text in "[a\",\n\r]{0,200}", size in 1..20usize, line_max in 4..30usize, is_csv: bool, keeps_empty: bool) {
+            let framer = Framer::for_file(if is_csv { Format::Csv } else { Format::Auto }, line_max);
+            let mut framer = if keeps_empty { framer.keeping_empty_lines() } else { framer };
+            let mut before = 0;
+            for piece in text.as_bytes().chunks(size) {
+                let mut bytes = piece.to_vec();
+                bytes.resize(piece.len() + PADDING, b'#');
+                let mut chunk = Chunk::new(&mut bytes, piece.len());
+                while let Some((frame, LinePlace { used, kept, len })) = framer.next_with_place(&mut chunk) {
+                    let end = before + used - kept;
+                    let (line, place) = (str::from_utf8(frame.line()).unwrap(), &text[end - len..end]);
+                    prop_assert!(end == len || text[..end - len].ends_with('\n'), "{place:?} begins within a line");
+                    match frame.kind {
+                        FrameKind::Whole => prop_assert_eq!(place.strip_suffix('\n').map(|text| text.strip_suffix('\r').unwrap_or(text)), Some(line)),
+                        FrameKind::TooLong => prop_assert!(place.starts_with(line)),
+                    }
+                }
+                before += piece.len();
+            }
         }
 
         #[test]

@@ -1,6 +1,6 @@
 //! Records of several lines: a stack trace, a dump, a wrapped message belongs to the line before it. Pure; who calls passes the time in.
 //!
-//! A [`Joiner`] per file is given every line with the place where it ends in the file, and gives back records with the places where *they* end, so that a file read
+//! A [`Joiner`] per file is given every line with the place where it lies in the file, and gives back records with the places where *they* lie, so that a file read
 //! again from the end of a record loses nothing and repeats nothing. `traces` knows which lines continue a record; a pattern of the configuration may name others.
 //! Lines are joined by newlines, and that is all: split the record at its newlines, and the lines are there again.
 //!
@@ -12,6 +12,8 @@ mod traces;
 
 #[cfg(test)]
 mod tests;
+
+use std::ops::Range;
 
 use regex_automata::meta::Regex;
 
@@ -71,13 +73,13 @@ pub enum Pushed {
     Alone,
 }
 
-/// A record, and where it ends.
+/// A record, and where it lies.
 #[derive(Debug)]
 pub struct Joined<'a> {
     /// Its lines.
     pub frame: Frame<'a>,
-    /// The place behind its last line, and that line's end, in the file.
-    pub end: u64,
+    /// From its first line to behind its last one, and that line's end, in the file.
+    pub place: Range<u64>,
 }
 
 /// Lines that are kept.
@@ -86,7 +88,7 @@ struct Held {
     text: Partial,
     kind: Option<FrameKind>,
     lines: usize,
-    end: u64,
+    place: Range<u64>,
 }
 
 impl Held {
@@ -94,9 +96,9 @@ impl Held {
         self.kind.is_none()
     }
 
-    fn begin(&mut self, frame: &Frame<'_>, end: u64) {
+    fn begin(&mut self, frame: &Frame<'_>, place: Range<u64>) {
         self.text.keep(frame.line());
-        (self.kind, self.lines, self.end) = (Some(frame.kind), 1, end);
+        (self.kind, self.lines, self.place) = (Some(frame.kind), 1, place);
     }
 
     fn join(&mut self, blank_lines: usize, line: &[u8], end: u64) {
@@ -105,7 +107,7 @@ impl Held {
         }
         self.text.keep(line);
         self.lines += 1 + blank_lines;
-        self.end = end;
+        self.place.end = end;
     }
 
     fn hand_out(&mut self) -> Option<Joined<'_>> {
@@ -114,7 +116,7 @@ impl Held {
         self.text.hand_out();
         let mut frame = self.text.frame(0, len, kind);
         frame.may_hold_newlines = may_hold_newlines;
-        Some(Joined { frame, end: self.end })
+        Some(Joined { frame, place: self.place.clone() })
     }
 }
 
@@ -154,11 +156,11 @@ impl Joiner {
         }
     }
 
-    /// Takes the next line of the file, which ends, with what terminates it, before the byte `end`.
+    /// Takes the next line of the file, which lies at `place`, with what terminates it.
     ///
     /// # Panics
     /// If [`take`](Self::take) would still give something.
-    pub fn push(&mut self, continuations: &Continuations, frame: &Frame<'_>, end: u64, now_ms: u64) -> Pushed {
+    pub fn push(&mut self, continuations: &Continuations, frame: &Frame<'_>, place: Range<u64>, now_ms: u64) -> Pushed {
         assert!(self.ready.is_empty() && !self.is_held_alone);
         self.ready.text.forget_handed_out();
         let line = frame.line();
@@ -174,7 +176,7 @@ impl Joiner {
             let bytes = self.held.text.len() + 1 + self.blank_lines + line.len();
             let lines = self.held.lines + 1 + self.blank_lines;
             if !self.held.is_empty() && bytes <= self.line_max && lines <= MULTILINE_LINES_MAX {
-                self.held.join(std::mem::take(&mut self.blank_lines), line, end);
+                self.held.join(std::mem::take(&mut self.blank_lines), line, place.end);
                 return Pushed::Kept;
             }
             self.split += u64::from(!self.held.is_empty() || self.is_timed_out);
@@ -184,7 +186,7 @@ impl Joiner {
         if is_alone && self.ready.is_empty() {
             return Pushed::Alone;
         }
-        self.held.begin(frame, end);
+        self.held.begin(frame, place);
         self.is_held_alone = is_alone;
         Pushed::Kept
     }

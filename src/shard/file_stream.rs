@@ -154,7 +154,7 @@ impl AsyncRead for PlainStream {
 }
 
 /// Reads what the kernel has at hand; none if it would have to wait, or can't tell.
-fn read_at_once(file: &File, buf: &mut [u8], at: u64) -> io::Result<Option<usize>> {
+pub(super) fn read_at_once(file: &File, buf: &mut [u8], at: u64) -> io::Result<Option<usize>> {
     loop {
         match preadv2(file, &mut [IoSliceMut::new(buf)], at, ReadWriteFlags::NOWAIT) {
             Ok(read) => return Ok(Some(read)),

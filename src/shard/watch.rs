@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,16 +16,16 @@ use futures_lite::AsyncRead;
 use super::Shard;
 use super::blocking::blocking;
 use super::core::{Progress, ShardCore, Source};
-use super::file_stream::{Beginning, FetchTurn, GzipStream, LastError, PlainStream, aside, fetch};
+use super::file_stream::{Beginning, FetchTurn, GzipStream, LastError, PlainStream, aside, fetch, read_at_once};
 use super::intake::Intake;
 use super::lane::Arrival;
 use super::moved::MovedFiles;
 use super::stored_lines::StoredLines;
 use super::turn::Received;
-use crate::limits::{CSV_HEADER_BYTES_MAX, RECEIVE_BYTES, WATCH_HEAD_BYTES, WATCH_TASK_BYTES};
+use crate::limits::{CSV_HEADER_BYTES_MAX, RECEIVE_BYTES, WATCH_TASK_BYTES};
 use crate::metrics::counters::Closed;
 use crate::record::detect::Format;
-use crate::record::framer::{Chunk, Frame, Framer, LineEnd, PADDING};
+use crate::record::framer::{Chunk, Frame, Framer, LinePlace, PADDING};
 use crate::record::multiline::{Continuations, Joined, Joiner, Pushed};
 use crate::store::name::Stream;
 use crate::watch::checkpoints::Checkpoints;
@@ -233,7 +234,7 @@ impl Reader {
 
     /// At the end of the file.
     async fn end(&mut self) -> ReadOutcome {
-        if self.encoding == Encoding::Plain && self.is_rewritten().await {
+        if !self.is_same() || self.encoding == Encoding::Plain && self.is_shorter().await {
             return ReadOutcome::Rewritten;
         }
         let shard = self.shard.clone();
@@ -245,11 +246,17 @@ impl Reader {
         ReadOutcome::AtEnd
     }
 
-    /// Whether it is shorter than it was read, or begins otherwise: emptied, and perhaps written anew with as many bytes.
-    async fn is_rewritten(&self) -> bool {
-        let file = self.file.clone();
-        let now = aside(self.turn.clone(), move || Ok((file.metadata()?.len(), fetch(&file, 0, WATCH_HEAD_BYTES)?))).await;
-        now.is_ok_and(|(len, first)| len < self.lines.offset.bytes || !self.head.is_of(&first))
+    /// Whether it is shorter than it was read: emptied, and perhaps written anew. Its last byte tells, mostly without waiting for anybody.
+    async fn is_shorter(&self) -> bool {
+        let Some(last) = self.lines.offset.bytes.checked_sub(1) else { return false };
+        let is_there = match read_at_once(&self.file, &mut [0], last) {
+            Ok(Some(read)) => Ok(0 < read),
+            _ => {
+                let file = self.file.clone();
+                aside(self.turn.clone(), move || Ok(!fetch(&file, last, 1)?.is_empty())).await
+            }
+        };
+        is_there.is_ok_and(|is_there| !is_there)
     }
 
     fn report(&self, outcome: ReadOutcome) -> ReadReport {
@@ -271,14 +278,15 @@ impl Lines {
                 continue;
             }
             let Self { framer, joiner, .. } = self;
-            let Some((frame, LineEnd { used, kept })) = framer.next_with_end(chunk) else {
+            let Some((frame, LinePlace { used, kept, len })) = framer.next_with_place(chunk) else {
                 self.passed(self.at + chunk.used_len() as u64);
                 break Progress::Drained;
             };
             let end = self.at + used as u64 - kept as u64;
+            let place = end - len as u64..end;
             let now_ms = arrival.received_ns / 1_000_000;
-            if is_alone(joiner, shard, &frame, end, now_ms) {
-                hand_over(&mut self.source, &mut self.stored, frame, self.offset, end, core, arrival);
+            if is_alone(joiner, shard, &frame, &place, now_ms) {
+                hand_over(&mut self.source, &mut self.stored, frame, &place, core, arrival);
                 self.taken_to(end, shard, core);
             }
         };
@@ -298,11 +306,12 @@ impl Lines {
             if self.take_joined(shard, core, arrival) {
                 continue;
             }
+            let place = self.at - self.framer.kept_len() as u64..self.at;
             if ending == Ending::Line
                 && let Some(frame) = self.framer.finish()
             {
-                if is_alone(&mut self.joiner, shard, &frame, self.at, now_ms) {
-                    hand_over(&mut self.source, &mut self.stored, frame, self.offset, self.at, core, arrival);
+                if is_alone(&mut self.joiner, shard, &frame, &place, now_ms) {
+                    hand_over(&mut self.source, &mut self.stored, frame, &place, core, arrival);
                     self.taken_to(self.at, shard, core);
                 }
             } else if ending != Ending::Open
@@ -320,9 +329,9 @@ impl Lines {
 
     /// Takes a record that is complete. Returns whether there was one.
     fn take_joined(&mut self, shard: &Shard, core: &mut ShardCore, arrival: Arrival) -> bool {
-        let Some(Joined { frame, end }) = self.joiner.as_mut().and_then(Joiner::take) else { return false };
-        hand_over(&mut self.source, &mut self.stored, frame, self.offset, end, core, arrival);
-        self.taken_to(end, shard, core);
+        let Some(Joined { frame, place }) = self.joiner.as_mut().and_then(Joiner::take) else { return false };
+        hand_over(&mut self.source, &mut self.stored, frame, &place, core, arrival);
+        self.taken_to(place.end, shard, core);
         true
     }
 
@@ -369,30 +378,29 @@ impl Lines {
 }
 
 /// Whether a line is a record; else the joiner keeps it.
-fn is_alone(joiner: &mut Option<Joiner>, shard: &Shard, frame: &Frame<'_>, end: u64, now_ms: u64) -> bool {
+fn is_alone(joiner: &mut Option<Joiner>, shard: &Shard, frame: &Frame<'_>, place: &Range<u64>, now_ms: u64) -> bool {
     let continuations = shard.files.as_ref().and_then(|files| files.shared.continuations.as_ref());
     match joiner.as_mut().zip(continuations) {
-        Some((joiner, continuations)) => joiner.push(continuations, frame, end, now_ms) == Pushed::Alone,
+        Some((joiner, continuations)) => joiner.push(continuations, frame, place.clone(), now_ms) == Pushed::Alone,
         None => true,
     }
 }
 
-/// Hands a record, which lies between `begun` and `end` of its file, to the core, unless it is stored already.
+/// Hands a record, which lies at `place` of its file, to the core, unless it is stored already.
 fn hand_over(
     source: &mut Source,
     stored: &mut Option<StoredLines>,
     frame: Frame<'_>,
-    begun: Offset,
-    end: u64,
+    place: &Range<u64>,
     core: &mut ShardCore,
     arrival: Arrival,
 ) {
-    source.offset = Some(begun.bytes);
+    source.offset = Some(place.start);
     match stored {
         None => drop(core.line(frame, arrival, source)),
         Some(stored) => {
             stored.keep(frame);
-            stored.line(end, core, arrival, source);
+            stored.line(place.end, core, arrival, source);
         }
     }
 }

@@ -21,8 +21,8 @@ use super::patterns::{self, Archives, Pattern};
 use super::task::{Encoding, ReadOutcome, ReadReport, ReadTask};
 use super::tracker::{self, Found, Job, Tracker};
 use crate::limits::{
-    WATCH_FILES_MAX, WATCH_GATHER, WATCH_HEAD_BYTES, WATCH_NAMES_MAX, WATCH_POLL, WATCH_POLL_ALONE, WATCH_POLL_TIME_SHARE,
-    WATCH_PROBLEMS_MAX, WATCH_READS_MAX, WATCH_TAIL_BYTES, WATCH_TOLD_TIME_SHARE,
+    WATCH_FILES_MAX, WATCH_GATHER, WATCH_HEAD_BYTES, WATCH_NAMES_MAX, WATCH_POLL, WATCH_POLL_ALONE, WATCH_POLL_ALONE_TIME_SHARE,
+    WATCH_POLL_MAX, WATCH_POLL_TIME_SHARE, WATCH_PROBLEMS_MAX, WATCH_PUBLISH, WATCH_READS_MAX, WATCH_TAIL_BYTES, WATCH_TOLD_TIME_SHARE,
 };
 use crate::metrics::files::FileTotals;
 use crate::store::error::StorageError;
@@ -56,8 +56,6 @@ pub struct WatcherConfig {
     pub hand: Hand,
     /// The way back.
     pub reports: Receiver<ReadReport>,
-    /// Called once, if the journal can't be written.
-    pub on_fatal: Box<dyn Fn(StorageError) + Send>,
 }
 
 /// How many files and folders that were asked for could not be read, wholly or at all. Each was told.
@@ -73,11 +71,12 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// Starts it.
-    pub fn start(config: WatcherConfig) -> io::Result<Self> {
+    /// Starts it. If the journal can't be written, it ends, and calls `on_fatal`.
+    pub fn start(config: WatcherConfig, on_fatal: impl FnOnce(StorageError) + Send + 'static) -> io::Result<Self> {
         let (stop, stopping) = bounded(1);
         let (completed, complete) = bounded(1);
-        let thread = thread::Builder::new().name("files".to_owned()).spawn(move || Work::new(config).run(&stopping, &completed))?;
+        let work = move || Work::new(config).run(&stopping, &completed).unwrap_or_else(on_fatal);
+        let thread = thread::Builder::new().name("files".to_owned()).spawn(work)?;
         Ok(Self { stop, complete, thread })
     }
 
@@ -120,6 +119,9 @@ struct Work {
     next_scan: Instant,
     /// However much is told.
     earliest_scan: Instant,
+    /// When what is counted may be published again, which walks through all files; and whether it has changed.
+    next_publish: Instant,
+    is_news: bool,
 }
 
 impl Work {
@@ -142,30 +144,36 @@ impl Work {
             origin: now,
             next_scan: now,
             earliest_scan: now,
+            next_publish: now,
+            is_news: true,
         }
     }
 
-    fn run(mut self, stopping: &Receiver<()>, completed: &Sender<Unread>) {
+    fn run(mut self, stopping: &Receiver<()>, completed: &Sender<Unread>) -> Result<(), StorageError> {
         loop {
             if self.next_scan <= Instant::now() {
                 self.scan();
+                unless_full(self.config.checkpoints.tidy())?;
             }
-            if let Err(error) = self.hand_out()
-                && !error.is_full()
-            {
-                return (self.config.on_fatal)(error);
+            unless_full(self.hand_out())?;
+            if self.is_news && self.next_publish <= Instant::now() {
+                self.publish();
             }
-            self.publish();
-            if self.config.is_once && self.tracker.is_complete() {
+            if self.config.is_once && self.reading == 0 && self.tracker.is_complete() {
                 self.tell_missing();
+                self.publish();
                 let _ = completed.try_send(self.unread.len() as u64 + self.tracker.numbers().refused);
             }
-            let wait = self.next_scan.saturating_duration_since(Instant::now());
+            let until = if self.is_news { self.next_scan.min(self.next_publish) } else { self.next_scan };
+            let wait = until.saturating_duration_since(Instant::now());
             select! {
-                recv(stopping) -> _ => return,
+                recv(stopping) -> _ => {
+                    self.publish();
+                    return Ok(());
+                }
                 recv(self.config.reports) -> report => match report {
                     Ok(report) => self.take(report),
-                    Err(_) => return, // no shard is left
+                    Err(_) => return Ok(()), // no shard is left
                 },
                 recv(self.notices.told()) -> _ => self.hear(),
                 default(wait) => {}
@@ -198,6 +206,7 @@ impl Work {
                 self.meet(found, now_ms, &mut news);
             }
         }
+        let has_news = !news.is_empty();
         self.tracker.add(news, now_ms, is_other);
         let open = &self.open;
         self.tracker.end_scan(now_ms, |id| open.size(id), &hidden);
@@ -209,15 +218,15 @@ impl Work {
         let (tracker, matched) = (&self.tracker, &self.matched);
         self.shard_by_id.retain(|id, _| tracker.is_known(*id));
         self.shard_by_path.retain(|path, _| matched.contains(path));
-        let poll = if self.notices.is_everything_told() { WATCH_POLL } else { WATCH_POLL_ALONE };
+        let (poll, share) = match self.notices.is_everything_told() {
+            true => (WATCH_POLL, WATCH_POLL_TIME_SHARE),
+            false => (WATCH_POLL_ALONE, WATCH_POLL_ALONE_TIME_SHARE),
+        };
         let (ended, took) = (Instant::now(), begun.elapsed());
-        self.next_scan = ended + poll.max(took * WATCH_POLL_TIME_SHARE);
+        // What took long because there was much news is not repeated.
+        self.next_scan = ended + if has_news { poll } else { poll.max(took * share).min(WATCH_POLL_MAX) };
         self.earliest_scan = ended + took * WATCH_TOLD_TIME_SHARE;
-        if let Err(error) = self.config.checkpoints.tidy()
-            && !error.is_full()
-        {
-            (self.config.on_fatal)(error);
-        }
+        self.is_news = true;
     }
 
     /// Looks how a new file begins.
@@ -247,6 +256,7 @@ impl Work {
         let now_ms = self.now_ms();
         for path in news.changed {
             let is_matched = self.matched.contains(path.as_path());
+            self.is_news = true; // its length
             if let Ok(Some(found)) = patterns::look(&path, self.config.archives, is_matched)
                 && is_matched
                 && self.tracker.saw(&found, now_ms)
@@ -257,7 +267,7 @@ impl Work {
     }
 
     fn take(&mut self, report: ReadReport) {
-        self.reading -= 1;
+        (self.reading, self.is_news) = (self.reading - 1, true);
         if let ReadOutcome::Failed(error) = &report.outcome {
             let path = self.tracker.path(report.id).unwrap_or_else(|| Path::new("").into());
             self.problem(&path, error.to_string());
@@ -276,8 +286,8 @@ impl Work {
         loop {
             self.config.checkpoints.flush()?;
             for entry in self.tracker.take_entries() {
-                // The disk is full: it is kept, and written by the next flush.
-                self.config.checkpoints.append(entry).or_else(|error| if error.is_full() { Ok(()) } else { Err(error) })?;
+                // What a full disk does not take is kept, and written by the next flush.
+                unless_full(self.config.checkpoints.append(entry))?;
             }
             self.config.checkpoints.flush()?;
             if self.reading == WATCH_READS_MAX {
@@ -374,7 +384,8 @@ impl Work {
         self.problems.insert(path.to_owned(), what);
     }
 
-    fn publish(&self) {
+    fn publish(&mut self) {
+        (self.next_publish, self.is_news) = (Instant::now() + WATCH_PUBLISH, false);
         let numbers = self.tracker.numbers();
         let totals = &self.config.totals;
         totals.files.set(numbers.files);
@@ -385,6 +396,11 @@ impl Work {
         totals.lost_bytes.set(numbers.lost_bytes);
         totals.refused.set(numbers.refused);
     }
+}
+
+/// A full disk is no failure: what it did not take is tried again.
+fn unless_full(done: Result<(), StorageError>) -> Result<(), StorageError> {
+    done.or_else(|error| if error.is_full() { Ok(()) } else { Err(error) })
 }
 
 /// How a file begins, after decompression; none if its name belongs to another one by now.

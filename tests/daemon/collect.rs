@@ -97,7 +97,7 @@ fn an_emptied_file_is_read_from_its_start() {
     fs::OpenOptions::new().write(true).open(&writer.path).unwrap().set_len(0).unwrap();
     writer.write(2_000);
     collector.wait_for_lines(3_010);
-    assert_eq!(collector.stats()["files"]["truncated"], 2);
+    collector.wait_for("it is counted", |collector| collector.stats()["files"]["truncated"] == 2);
     collector.stop(&[]);
     assert_whole(dir, "app.log", 3_010);
 }
@@ -273,6 +273,23 @@ fn what_cannot_be_read_is_counted_and_the_others_go_on() {
     collector.stop(&["binary.log: it is no text"]);
     let rejected = records(&out(dir), "rejected");
     assert_eq!((&rejected[0]["file"], &rejected[0]["offset"]), (&good.into(), &16.into()));
+}
+
+#[test]
+fn a_rejected_line_says_where_it_begins_whatever_is_before_it() {
+    let dir = temp_dir();
+    let long = format!("{{\"long\":\"{}\"}}", "x".repeat(2_000));
+    let mut text = format!("\n\r\n{{broken 1\n{{\"n\":1}}\n\n\n{{broken 2\n{long}\nERROR: failed\n\n\tat ").into_bytes();
+    text.extend(b"\xff\n\n{broken 3");
+    let at = |what: &str| text.windows(what.len()).position(|text| text == what.as_bytes()).expect("it is there") as u64;
+    for (multiline, bad) in [("on", "ERROR: failed"), ("off", "\tat")] {
+        let dir = dir.path().join(multiline);
+        fs::create_dir_all(dir.join("logs")).unwrap();
+        fs::write(dir.join("logs/app.log"), &text).unwrap();
+        once(&dir, "logs/app.log", &["--multiline", multiline, "--line-max", "1KiB"]);
+        let offsets: Vec<u64> = records(&out(&dir), "rejected").iter().map(|record| record["offset"].as_u64().unwrap()).collect();
+        assert_eq!(offsets, ["{broken 1", "{broken 2", &long, bad, "{broken 3"].map(at), "multiline {multiline}");
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -151,6 +152,25 @@ impl Writer {
         std::fs::copy(&self.path, self.path.with_file_name(name)).expect("copied");
         self.file.set_len(0).expect("emptied");
     }
+}
+
+/// Writes lines to `path` until told to stop, 30 a millisecond, rotating by rename now and then.
+pub fn write_until(stop: Arc<AtomicBool>, path: PathBuf) -> thread::JoinHandle<Writer> {
+    thread::spawn(move || {
+        let mut writer = Writer::new(path);
+        let name = writer.path.file_name().expect("a name").to_str().expect("UTF-8").to_owned();
+        for round in 1.. {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            writer.write(30);
+            thread::sleep(Duration::from_millis(1));
+            if u32::is_multiple_of(round, 100) {
+                writer.rotate_to(&format!("{name}.{}", round / 100));
+            }
+        }
+        writer
+    })
 }
 
 pub fn append(path: &Path) -> File {

@@ -1,6 +1,6 @@
 //! A RELP client for tests, and how it breaks off.
 
-use std::io::{Read, Write};
+use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -49,13 +49,17 @@ impl Client {
 
     /// The next answer without its newline; an empty one at the end of the stream.
     pub fn answer(&mut self) -> String {
+        self.try_answer().expect("an answer in time")
+    }
+
+    fn try_answer(&mut self) -> io::Result<String> {
         loop {
             if let Some(answer) = self.take_answer() {
-                return answer;
+                return Ok(answer);
             }
             let mut bytes = [0; 4096];
-            match self.stream.read(&mut bytes).expect("an answer in time") {
-                0 => return String::new(),
+            match self.stream.read(&mut bytes)? {
+                0 => return Ok(String::new()),
                 n => self.read.extend_from_slice(&bytes[..n]),
             }
         }
@@ -75,8 +79,17 @@ impl Client {
 
     /// Sends `lines`, one frame each.
     pub fn send<L: AsRef<str>>(&mut self, lines: &[L]) {
+        self.try_send(lines).expect("sent");
+    }
+
+    fn try_send<L: AsRef<str>>(&mut self, lines: &[L]) -> io::Result<()> {
         let frames: Vec<u8> = lines.iter().flat_map(|line| self.frame("syslog", line.as_ref())).collect();
-        self.write(&frames);
+        self.stream.write_all(&frames)
+    }
+
+    /// Sends `lines` to a daemon that may be killed meanwhile. Returns whether all of them were acknowledged.
+    pub fn deliver<L: AsRef<str>>(&mut self, lines: &[L]) -> bool {
+        self.try_send(lines).is_ok() && lines.iter().all(|_| self.try_answer().is_ok_and(|answer| answer.ends_with(" rsp 6 200 OK")))
     }
 
     /// Reads the answers to everything that was sent since the one to frame `txnr`.

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::http::search::Lines;
 use crate::limits::{HTTP_SEGMENTS_DEFAULT, HTTP_SEGMENTS_MAX, HTTP_SEGMENTS_READ_BYTES_MAX};
 use crate::record::Timestamp;
 use crate::search::Tables;
@@ -19,7 +20,7 @@ use crate::store::name::{FileName, SegmentId, Stream};
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::http) struct Params {
-    stream: Option<String>,
+    stream: Option<Lines>,
     limit: Option<usize>,
     /// The name of the last segment that the caller has.
     before: Option<String>,
@@ -34,14 +35,9 @@ pub(super) struct Page {
 }
 
 impl Params {
-    pub(super) fn page(&self) -> Result<Page, String> {
-        let stream = match self.stream.as_deref() {
-            None => None,
-            Some("logs") => Some(Stream::Logs),
-            Some("rejected") => Some(Stream::Rejected),
-            Some("collected") => Some(Stream::Collected),
-            Some(other) => return Err(format!("stream: {other:?}: expected logs, rejected or collected")),
-        };
+    /// Where accepted records of the process are the stream `accepted`.
+    pub(super) fn page(&self, accepted: Stream) -> Result<Page, String> {
+        let stream = self.stream.map(|lines| lines.stream(accepted));
         let limit = self.limit.unwrap_or(HTTP_SEGMENTS_DEFAULT);
         if !(1..=HTTP_SEGMENTS_MAX).contains(&limit) {
             return Err(format!("limit: {limit}: expected 1 to {HTTP_SEGMENTS_MAX}"));
@@ -170,11 +166,11 @@ mod tests {
         for name in ["logs.jsonl", "rejected.jsonl", "notes.txt"].into_iter().chain(names.iter().map(String::as_str)) {
             std::fs::write(dir.path().join(name), "{\"ts\":\"2026-11-24T14:59:59Z\"}\n{\"ts\":\"2026-11-24T14:59:58Z\"}\n").unwrap();
         }
-        let page = |params: Params| list(dir.path(), &params.page().unwrap()).unwrap();
+        let page = |params: Params| list(dir.path(), &params.page(Stream::Logs).unwrap()).unwrap();
         let mut seen = Vec::new();
         let mut next = None;
         loop {
-            let page = page(Params { limit: Some(2), before: next, stream: Some("logs".to_owned()) });
+            let page = page(Params { limit: Some(2), before: next, stream: Some(Lines::Logs) });
             for row in page["segments"].as_array().unwrap() {
                 assert_eq!(
                     (&row["lines"], &row["first"], &row["last"]),
@@ -193,10 +189,23 @@ mod tests {
     }
 
     #[test]
+    fn accepted_lines_are_those_of_the_process() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["logs.jsonl", "rejected.jsonl", "collected.jsonl"] {
+            std::fs::write(dir.path().join(name), "{}\n").unwrap();
+        }
+        let accepted = Params { stream: Some(Lines::Accepted), ..Params::default() };
+        for (stream, name) in [(Stream::Logs, "logs.jsonl"), (Stream::Collected, "collected.jsonl")] {
+            let listed = list(dir.path(), &accepted.page(stream).unwrap()).unwrap();
+            let names: Vec<&str> = listed["segments"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
+            assert_eq!(names, [name]);
+        }
+    }
+
+    #[test]
     fn bad_requests_are_told_apart() {
-        let bad = |params: Params| params.page().unwrap_err();
+        let bad = |params: Params| params.page(Stream::Logs).unwrap_err();
         assert!(bad(Params { limit: Some(0), ..Params::default() }).contains("1 to"));
-        assert!(bad(Params { stream: Some("other".to_owned()), ..Params::default() }).contains("rejected"));
         assert!(bad(Params { before: Some("../../etc/passwd".to_owned()), ..Params::default() }).contains("name"));
     }
 }

@@ -35,7 +35,7 @@ class FilesPage {
     this.next = null;
     this.status = el("p", { class: "status", role: "status" }, "Loading");
     this.stream = el("select", { "aria-label": "Stream", onchange: () => this.load() },
-      el("option", { value: "" }, "Both streams"), el("option", { value: "logs" }, "Accepted lines"), el("option", { value: "rejected" }, "Rejected lines"));
+      el("option", { value: "" }, "Both streams"), el("option", { value: "accepted" }, "Accepted lines"), el("option", { value: "rejected" }, "Rejected lines"));
     this.table = new Table(COLUMNS, { caption: "Segments", empty: "No segments" });
     this.card = el("div", { class: "card files" }, this.table.root);
     this.card.hidden = true;

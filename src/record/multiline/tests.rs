@@ -1,5 +1,7 @@
 //! Traces of every language against the records they must make, bounds, and what holds for any lines.
 
+use std::ops::Range;
+
 use proptest::prelude::*;
 
 use super::{Continuations, Joiner, Pushed};
@@ -9,11 +11,11 @@ use crate::record::framer::{Frame, FrameKind, Partial};
 
 const WAIT_MS: u64 = MULTILINE_WAIT.as_millis() as u64;
 
-/// A record that came out: its text, where it ends, and whether it was a line that is too long.
+/// A record that came out: its text, where it lies, and whether it was a line that is too long.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Record {
     text: String,
-    end: u64,
+    place: Range<u64>,
     is_too_long: bool,
 }
 
@@ -35,25 +37,26 @@ impl File {
         Self::new(Continuations::new(Format::Auto), 1 << 20)
     }
 
-    fn record(frame: &Frame<'_>, end: u64) -> Record {
+    fn record(frame: &Frame<'_>, place: Range<u64>) -> Record {
         let text = String::from_utf8(frame.line().to_vec()).expect("UTF-8");
         assert!(frame.may_hold_newlines || !text.contains('\n'));
-        Record { text, end, is_too_long: frame.kind == FrameKind::TooLong }
+        Record { text, place, is_too_long: frame.kind == FrameKind::TooLong }
     }
 
     fn drain(&mut self) {
         while let Some(joined) = self.joiner.take() {
-            self.records.push(Self::record(&joined.frame, joined.end));
+            self.records.push(Self::record(&joined.frame, joined.place));
         }
     }
 
     fn push_kind(&mut self, line: &str, kind: FrameKind) {
-        self.end += line.len() as u64 + 1;
+        let place = self.end..self.end + line.len() as u64 + 1;
+        self.end = place.end;
         let mut partial = Partial::default();
         partial.keep(line.as_bytes());
         let frame = partial.frame(0, line.len(), kind);
-        match self.joiner.push(&self.continuations, &frame, self.end, self.now_ms) {
-            Pushed::Alone => self.records.push(Self::record(&frame, self.end)),
+        match self.joiner.push(&self.continuations, &frame, place.clone(), self.now_ms) {
+            Pushed::Alone => self.records.push(Self::record(&frame, place)),
             Pushed::Kept => self.drain(),
         }
     }
@@ -108,14 +111,14 @@ fn every_trace_is_one_record() {
 }
 
 #[test]
-fn a_record_ends_where_its_last_line_does() {
+fn a_record_lies_from_its_first_line_to_its_last() {
     let mut file = File::auto();
     for line in ["a", "", "\tb", "", "", "c", "{}", "d"] {
         file.push(line);
     }
-    let ends: Vec<(String, u64)> = file.finish().into_iter().map(|record| (record.text, record.end)).collect();
-    let expected = [("a\n\n\tb", 6), ("c", 10), ("{}", 13), ("d", 15)];
-    assert_eq!(ends, expected.map(|(text, end)| (text.to_owned(), end)));
+    let places: Vec<(String, Range<u64>)> = file.finish().into_iter().map(|record| (record.text, record.place)).collect();
+    let expected = [("a\n\n\tb", 0..6), ("c", 8..10), ("{}", 10..13), ("d", 13..15)];
+    assert_eq!(places, expected.map(|(text, place)| (text.to_owned(), place)));
 }
 
 #[test]
@@ -238,7 +241,7 @@ fn any_line() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    /// However lines and time come: in order, each once, none lost; no record beyond its bounds, and each ends where it says.
+    /// However lines and time come: in order, each once, none lost; no record beyond its bounds, and each lies where it says.
     #[test]
     fn splitting_gives_the_lines_again(
         steps in prop::collection::vec((any_line(), 0..WAIT_MS * 5 / 4, any::<prop::sample::Index>()), 0..60),
@@ -264,7 +267,7 @@ proptest! {
         prop_assert_eq!(found, lines);
         for record in &records {
             prop_assert!(record.text.len() <= line_max && !record.text.is_empty());
-            prop_assert!(text[..record.end as usize].ends_with(&format!("{}\n", record.text)), "{:?} ends at {}", record, record.end);
+            prop_assert_eq!(&text[record.place.start as usize..record.place.end as usize], format!("{}\n", record.text));
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::copies::Twin;
+use super::copies::{self, Twin};
 use super::file::Tracked;
 use super::{Found, From, Phase, Tracker};
 use crate::limits::{WATCH_FILES_MAX, WATCH_NAMES_MAX};
@@ -38,6 +38,8 @@ impl Tracker {
                 None => later.push((found, head)),
             }
         }
+        // Of two copies the longer one has what the other has.
+        later.sort_by_key(|(found, _)| std::cmp::Reverse(found.size));
         for (found, head) in later {
             if self.by_key.contains_key(&found.key) {
                 continue;
@@ -51,13 +53,17 @@ impl Tracker {
             if self.by_key.contains_key(&found.key) {
                 continue;
             }
-            let originals = self.originals(&found, &head);
-            let is_of = |id: &&FileId| !is_other(&found, &self.files[*id].path, self.files[*id].record.key);
+            let may_be_copy = self.may_name_copy(&found.path);
+            let originals = if may_be_copy { self.originals(&found, &head) } else { Vec::new() };
+            let is_of = |id: &&FileId| {
+                let file = &self.files[*id];
+                file.phase == Phase::Gone || !is_other(&found, &file.path, file.record.key)
+            };
             if let Some(of) = originals.iter().find(is_of).copied() {
                 self.twins.insert(found.key, Twin { of, seen: self.scans, found });
             } else if !found.is_matched && self.scans == 1 {
                 self.strangers.insert(found.key, self.scans);
-            } else if !originals.is_empty() || !self.may_yet_be_copy(&found, &head, now_ms) {
+            } else if !originals.is_empty() || !(may_be_copy && self.may_yet_be_copy(&found, &head, now_ms)) {
                 self.ignored.remove(&found.key);
                 fresh.extend(self.begin(&found, &head, now_ms));
             } else {
@@ -154,8 +160,9 @@ impl Tracker {
         let mut file = Tracked::remembered(&record, [offset; Stream::SLOTS]);
         file.rename(found);
         (file.encoding, file.size, file.changed_ms, file.seen, file.phase) = (found.encoding, found.size, now_ms, self.scans, Phase::Idle);
-        file.modified_ns = found.modified_ns;
+        (file.modified_ns, file.since) = (found.modified_ns, self.scans);
         self.files.insert(id, file);
+        self.names.extend(copies::names(&found.path));
         self.by_key.insert(key, id);
         self.take_name(&found.path, id);
         id

@@ -55,23 +55,28 @@ impl Tracker {
         !is_stranger
     }
 
-    /// A copy that has grown beyond what it is a copy of is none; one that has grown is looked at again.
+    /// A copy that has grown beyond what it is a copy of is none, or, if that is gone, what it goes on in; one that has grown is looked at again.
     pub(super) fn saw_twin(&mut self, found: &Found) -> bool {
         let Some(twin) = self.twins.get_mut(&found.key) else { return false };
         let is_as_it_was = twin.found.size == found.size;
         (twin.seen, twin.found) = (self.scans, found.clone());
-        let is_copy = is_as_it_was && self.files.get(&twin.of).is_some_and(|original| original.fits(found));
+        let is_copy = is_as_it_was && self.files.get(&twin.of).is_some_and(|original| original.covers(found));
         if !is_copy {
             self.twins.remove(&found.key);
         }
         is_copy
     }
 
+    /// Whether a name begins as those of copies do. Asked for each new file, of which there may be many, before each of those that are known is.
+    pub(super) fn may_name_copy(&self, path: &Path) -> bool {
+        let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+        name.match_indices(['.', '-', '_', '~']).any(|(end, _)| self.names.contains(&name[..end]))
+    }
+
     /// Whether rotation may have made it of a file that was read.
     fn is_wanted(&self, found: &Found) -> bool {
-        let name = found.path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-        let may_be = name.match_indices(['.', '-', '_', '~']).any(|(end, _)| self.names.contains(&name[..end]));
-        may_be && self.files.values().any(|file| file.may_be_copied() && is_rotated_name(&found.path, &file.path))
+        self.may_name_copy(&found.path)
+            && self.files.values().any(|file| file.may_be_copied(self.scans) && is_rotated_name(&found.path, &file.path))
     }
 
     /// Whether it is to be looked at: what was no use before is looked at again when it has grown, or has not for a while.
@@ -82,20 +87,24 @@ impl Tracker {
     }
 
     /// Whether it may be a copy that is being made: too short to tell, or longer than its original was when that was looked at; and not for long. Or one of a file
-    /// that is being read, whose task has not told how it begins.
+    /// of which nobody has told yet how it begins.
     pub(super) fn may_yet_be_copy(&self, found: &Found, head: &[u8], now_ms: u64) -> bool {
         let is_old = self.ignored.get(&found.key).is_some_and(|ignored| ignored.is_old(found, now_ms));
-        let is_short =
-            |file: &Tracked| file.may_be_copied() && file.record.head.may_grow_from(head) && is_rotated_name(&found.path, &file.path);
+        let may_be = |file: &&Tracked| file.may_be_copied(self.scans) && is_rotated_name(&found.path, &file.path);
+        let is_short = |file: &Tracked| file.record.head.may_grow_from(head);
         let is_long = |file: &Tracked| file.phase != Phase::Gone && file.is_alike(found, head);
-        let is_untold =
-            |file: &Tracked| file.phase == Phase::Reading && file.record.head.is_of(head) && is_rotated_name(&found.path, &file.path);
-        self.files.values().any(|file| is_untold(file) || !is_old && (is_short(file) || is_long(file)))
+        let is_untold = |file: &Tracked| {
+            let is_untold = file.phase == Phase::Reading || file.phase != Phase::Gone && file.record.head.len == 0 && 0 < file.size;
+            is_untold && file.record.head.is_of(head)
+        };
+        self.files.values().filter(may_be).any(|file| is_untold(file) || !is_old && (is_short(file) || is_long(file)))
     }
 
-    /// What is still there, begins as a new file does, and is as long.
+    /// What begins as a new file does and is as long, where it still is; or is gone, and was read to behind the end of that. Of two that turned up together, only if
+    /// there is much that they begin with.
     pub(super) fn originals(&self, found: &Found, head: &[u8]) -> Vec<FileId> {
-        let is_it = |file: &Tracked| file.phase != Phase::Gone && file.is_alike(found, head) && file.fits(found);
+        let may_be = |file: &Tracked| file.may_be_copied(self.scans) || file.record.head.is_full();
+        let is_it = |file: &Tracked| may_be(file) && file.is_alike(found, head) && file.covers(found);
         self.files.iter().filter(|(_, file)| is_it(file)).map(|(id, _)| *id).collect()
     }
 
@@ -114,7 +123,7 @@ impl Tracker {
     /// What names of copies may begin with: those of files that were read, without what rotation adds, and without their ends.
     pub(super) fn note_names(&mut self) {
         self.names.clear();
-        for file in self.files.values().filter(|file| file.may_be_copied()) {
+        for file in self.files.values().filter(|file| file.may_be_copied(self.scans)) {
             self.names.extend(names(&file.path));
         }
     }

@@ -23,6 +23,8 @@ pub(super) struct Tracked {
     pub(super) phase: Phase,
     /// It is to be read again after the task under way.
     pub(super) is_due: bool,
+    /// The scan in which it turned up; 0 if a former process knew it.
+    pub(super) since: u64,
     /// Found in this scan, or since.
     pub(super) seen: u64,
     /// It took this one's name.
@@ -50,6 +52,7 @@ impl Tracked {
             stored: offsets.map(|offset| offset.bytes),
             phase: Phase::Gone,
             is_due: false,
+            since: 0,
             seen: 0,
             after: None,
             is_at_end: false,
@@ -60,9 +63,9 @@ impl Tracked {
         }
     }
 
-    /// Whether copies of it are looked for: while it is where it was, only if something of it was read, or may be by the task under way.
-    pub(super) fn may_be_copied(&self) -> bool {
-        0 < self.offset.bytes || matches!(self.phase, Phase::Gone | Phase::Reading)
+    /// Whether a file that turns up in `scan` may be a copy of it: not if the two turned up together, and nothing of this one was read.
+    pub(super) fn may_be_copied(&self, scan: u64) -> bool {
+        0 < self.offset.bytes || self.since < scan
     }
 
     /// Whether a file that begins with `head` is this one for sure, wherever it is.
@@ -82,13 +85,15 @@ impl Tracked {
 
     /// Whether `found` begins as this one does, and has a name that rotation makes.
     pub(super) fn is_alike(&self, found: &Found, head: &[u8]) -> bool {
-        let is_known = 0 < self.record.head.len && self.may_be_copied();
-        is_known && self.record.head.is_of(head) && is_rotated_name(&found.path, &self.path)
+        0 < self.record.head.len && self.record.head.is_of(head) && is_rotated_name(&found.path, &self.path)
     }
 
-    /// Whether a copy could be so long.
-    pub(super) fn fits(&self, found: &Found) -> bool {
-        self.phase == Phase::Gone || found.encoding == Encoding::Gzip || found.size <= self.size
+    /// Whether there is nothing in a copy but what is here, or was read: it was made before the rest was written, or is being made.
+    pub(super) fn covers(&self, found: &Found) -> bool {
+        match self.phase {
+            Phase::Gone => !self.is_within(found),
+            _ => found.encoding == Encoding::Gzip || found.size <= self.size,
+        }
     }
 
     pub(super) fn rename(&mut self, found: &Found) {

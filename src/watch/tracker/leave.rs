@@ -47,7 +47,7 @@ impl Tracker {
         self.ignored.clear();
         let offset = file.offset.bytes;
         let is_it = |twin: &Twin| twin.of == id && (twin.found.encoding == Encoding::Gzip || offset <= twin.found.size);
-        let twin = self.twins.iter().find(|(_, twin)| is_it(twin)).map(|(key, _)| *key);
+        let twin = self.twins.iter().filter(|(_, twin)| is_it(twin)).max_by_key(|(_, twin)| twin.found.size).map(|(key, _)| *key);
         if let Some(twin) = twin.and_then(|key| self.twins.remove(&key)) {
             let changed_ms = self.files[&id].changed_ms;
             self.locate(id, &twin.found, changed_ms);
@@ -84,10 +84,11 @@ impl Tracker {
             }
         }
         let is_kept = |seen: u64, kept: usize| seen == self.scans || !hidden.is_empty() && kept < WATCH_NAMES_MAX;
-        // A copy whose original is gone and does not go on in it is looked at anew.
+        // A copy of which nobody knows all any more is looked at anew.
         let files = &self.files;
+        let is_covered = |twin: &Twin| files.get(&twin.of).is_some_and(|file| file.phase != Phase::Gone || file.covers(&twin.found));
         let (twins, ignored, strangers) = (self.twins.len(), self.ignored.len(), self.strangers.len());
-        self.twins.retain(|_, twin| is_kept(twin.seen, twins) && files.get(&twin.of).is_some_and(|file| file.phase != Phase::Gone));
+        self.twins.retain(|_, twin| is_kept(twin.seen, twins) && is_covered(twin));
         self.ignored.retain(|_, it| is_kept(it.seen, ignored));
         self.strangers.retain(|_, seen| is_kept(*seen, strangers));
         self.age(now_ms);

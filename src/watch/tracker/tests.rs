@@ -69,12 +69,16 @@ impl World {
     }
 
     fn copytruncate(&mut self) {
+        self.copy();
+        self.truncate();
+    }
+
+    fn copy(&mut self) {
         let Some(ino) = self.paths.get(LIVE).copied() else { return };
         let name = self.rotated_name();
         let copy = self.create(&name);
         self.data.insert(copy, self.data[&ino].clone());
         self.wrote(copy);
-        self.truncate();
     }
 
     fn truncate(&mut self) {
@@ -300,6 +304,38 @@ fn what_is_written_anew_with_as_many_bytes_is_read() {
     world.append(5);
     world.settle();
     assert_eq!(world.read, (0..10).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_copy_that_ends_before_what_was_read_is_not_read_again() {
+    for is_killed in [false, true] {
+        let mut world = World::new(true);
+        world.append(100);
+        world.settle();
+        world.copy();
+        world.append(5);
+        world.settle();
+        world.truncate();
+        if is_killed {
+            world.crash();
+        }
+        world.append(3);
+        world.settle();
+        world.copytruncate();
+        world.append(3);
+        world.settle();
+        assert_eq!(world.read, (0..111).collect::<Vec<_>>(), "killed: {is_killed}");
+    }
+}
+
+#[test]
+fn a_copy_that_is_found_with_its_original_is_one() {
+    let mut world = World::new(true);
+    world.append(100);
+    world.copy();
+    world.append(5);
+    world.settle();
+    assert_eq!(world.read, (0..105).collect::<Vec<_>>());
 }
 
 #[test]

@@ -63,7 +63,7 @@ impl Tracker {
                 self.twins.insert(found.key, Twin { of, seen: self.scans, found });
             } else if !found.is_matched && self.scans == 1 {
                 self.strangers.insert(found.key, self.scans);
-            } else if !originals.is_empty() || !(may_be_copy && self.may_yet_be_copy(&found, &head, now_ms)) {
+            } else if !(originals.is_empty() && may_be_copy && self.may_yet_be_copy(&found, &head, now_ms)) {
                 self.ignored.remove(&found.key);
                 fresh.extend(self.begin(&found, &head, now_ms));
             } else {

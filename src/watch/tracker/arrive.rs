@@ -1,7 +1,7 @@
 //! New files: contents that are known, copies of them, and contents that begin.
 
-use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::copies::{self, Twin};
@@ -9,7 +9,7 @@ use super::file::Tracked;
 use super::{Found, From, Phase, Tracker};
 use crate::limits::{WATCH_FILES_MAX, WATCH_NAMES_MAX};
 use crate::store::name::Stream;
-use crate::watch::content::{FileId, FileKey, Head, rotation_base};
+use crate::watch::content::{FileId, FileKey, Head};
 use crate::watch::journal::{Entry, FileRecord, Offset};
 use crate::watch::task::Encoding;
 
@@ -28,13 +28,14 @@ impl Tracker {
                 file.record.key.ino == found.key.ino && file.is_certainly(head) && file.is_within(found) || file.may_go_on_in(found, head)
             })
         };
-        let (mut rest, mut later, mut fresh) = (Vec::new(), Vec::new(), HashSet::new());
+        let (mut rest, mut later) = (Vec::new(), Vec::new());
+        let undecided = std::mem::take(&mut self.undecided);
         for (found, head) in news {
             if self.by_key.contains_key(&found.key) {
                 continue; // by another name
             }
             match by_inode(self, &found, &head) {
-                Some(id) => drop(fresh.insert(self.locate(id, &found, now_ms))),
+                Some(id) => self.meet_again(id, &found, &head, now_ms),
                 None => later.push((found, head)),
             }
         }
@@ -45,7 +46,7 @@ impl Tracker {
                 continue;
             }
             match by_content(self, &found, &head) {
-                Some(id) => drop(fresh.insert(self.locate(id, &found, now_ms))),
+                Some(id) => self.meet_again(id, &found, &head, now_ms),
                 None => rest.push((found, head)),
             }
         }
@@ -63,31 +64,12 @@ impl Tracker {
                 self.twins.insert(found.key, Twin { of, seen: self.scans, found });
             } else if !found.is_matched && self.scans == 1 {
                 self.strangers.insert(found.key, self.scans);
-            } else if !(originals.is_empty() && may_be_copy && self.may_yet_be_copy(&found, &head, now_ms)) {
+            } else if !(originals.is_empty() && may_be_copy && self.puts_off(&found, &head, now_ms, &undecided)) {
                 self.ignored.remove(&found.key);
-                fresh.extend(self.begin(&found, &head, now_ms));
-            } else {
-                self.put_off(&found, now_ms);
+                self.begin(&found, &head, now_ms);
             }
         }
-        self.put_in_order(&fresh);
-    }
-
-    /// Of those that rotation made of one file, each waits for the one that was written before it.
-    fn put_in_order(&mut self, fresh: &HashSet<FileId>) {
-        if fresh.is_empty() {
-            return;
-        }
-        let mut made: HashMap<PathBuf, Vec<(i128, FileId)>> = HashMap::new();
-        for (id, file) in self.files.iter().filter(|(_, file)| file.phase != Phase::Gone && !file.is_at_end) {
-            made.entry(rotation_base(&file.path)).or_default().push((file.modified_ns, *id));
-        }
-        for mut of_one in made.into_values() {
-            of_one.sort_unstable();
-            for pair in of_one.windows(2).filter(|pair| fresh.contains(&pair[1].1)) {
-                self.put_after(pair[1].1, pair[0].1);
-            }
-        }
+        self.put_in_order();
     }
 
     /// Of those that are gone, the one of which most is known.
@@ -97,7 +79,7 @@ impl Tracker {
     }
 
     /// A content that was gone goes on here.
-    pub(super) fn locate(&mut self, id: FileId, found: &Found, now_ms: u64) -> FileId {
+    pub(super) fn locate(&mut self, id: FileId, found: &Found, now_ms: u64) {
         self.former.retain(|former| *former != id);
         self.take_name(&found.path, id);
         self.by_key.insert(found.key, id);
@@ -113,15 +95,25 @@ impl Tracker {
             self.entries.push(Entry::File(file.record.clone()));
         }
         self.enqueue(id);
-        id
     }
 
-    fn begin(&mut self, found: &Found, head: &[u8], now_ms: u64) -> Option<FileId> {
+    /// The same, of one that was looked at: more may be known now of how it begins.
+    fn meet_again(&mut self, id: FileId, found: &Found, head: &[u8], now_ms: u64) {
+        self.locate(id, found, now_ms);
+        let file = self.files.get_mut(&id).expect("known");
+        let head = Head::of(head);
+        if file.record.head.len < head.len {
+            file.record.head = head;
+            self.entries.push(Entry::File(file.record.clone()));
+        }
+    }
+
+    fn begin(&mut self, found: &Found, head: &[u8], now_ms: u64) {
         if self.files.len() - self.former.len() >= WATCH_FILES_MAX {
             if self.refused.len() < WATCH_NAMES_MAX && self.refused.insert(found.key) {
                 self.numbers.refused += 1;
             }
-            return None;
+            return;
         }
         self.refused.remove(&found.key);
         let offset = match found.encoding {
@@ -133,20 +125,6 @@ impl Tracker {
         };
         let id = self.insert(found.key, found, Head::of(head), offset, now_ms);
         self.enqueue(id);
-        Some(id)
-    }
-
-    /// `id` is not begun before `before` is read to its end. No two wait for each other.
-    fn put_after(&mut self, id: FileId, before: FileId) {
-        let mut at = before;
-        while let Some(next) = self.files.get(&at).and_then(|file| file.after) {
-            if next == id {
-                self.files.get_mut(&at).expect("just seen").after = None;
-                break;
-            }
-            at = next;
-        }
-        self.files.get_mut(&id).expect("known").after = Some(before);
     }
 
     pub(super) fn insert(&mut self, key: FileKey, found: &Found, head: Head, offset: Offset, now_ms: u64) -> FileId {
@@ -175,7 +153,7 @@ impl Tracker {
             (file.is_rotated, file.is_at_end) = (true, false);
             self.numbers.rotated += 1;
             self.enqueue(before);
-            self.put_after(id, before);
+            self.join(before, id);
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::store::name::Stream;
 mod arrive;
 mod copies;
 mod file;
+mod former;
 mod leave;
 mod look;
 mod numbers;

@@ -1,11 +1,11 @@
 //! New files: contents that are known, copies of them, and contents that begin.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::copies::{self, Twin};
 use super::file::Tracked;
+use super::former::FormerIndex;
 use super::{Found, From, Phase, Tracker};
 use crate::limits::{WATCH_FILES_MAX, WATCH_NAMES_MAX};
 use crate::store::name::Stream;
@@ -17,24 +17,14 @@ impl Tracker {
     /// Takes new files, by how each begins. What goes on in one of them is found before any of them counts as new. `is_other` tells whether a file that begins as one
     /// at a path goes on otherwise.
     pub fn add(&mut self, news: Vec<(Found, Vec<u8>)>, now_ms: u64, is_other: impl Fn(&Found, &Path, FileKey) -> bool) {
-        let mut at: HashMap<FileKey, Vec<FileId>> = HashMap::new();
-        self.former.iter().for_each(|id| at.entry(self.files[id].record.key).or_default().push(*id));
-        let by_inode = |tracker: &Self, found: &Found, head: &[u8]| {
-            let here = at.get(&found.key).map_or(&[][..], Vec::as_slice);
-            tracker.known(here, |file| file.record.head.is_of(head) && file.is_within(found))
-        };
-        let by_content = |tracker: &Self, found: &Found, head: &[u8]| {
-            tracker.known(&tracker.former, |file| {
-                file.record.key.ino == found.key.ino && file.is_certainly(head) && file.is_within(found) || file.may_go_on_in(found, head)
-            })
-        };
+        let former = if news.is_empty() { FormerIndex::default() } else { FormerIndex::new(self) };
         let (mut rest, mut later) = (Vec::new(), Vec::new());
         let undecided = std::mem::take(&mut self.undecided);
         for (found, head) in news {
             if self.by_key.contains_key(&found.key) {
                 continue; // by another name
             }
-            match by_inode(self, &found, &head) {
+            match former.by_inode(self, &found, &head) {
                 Some(id) => self.meet_again(id, &found, &head, now_ms),
                 None => later.push((found, head)),
             }
@@ -45,7 +35,7 @@ impl Tracker {
             if self.by_key.contains_key(&found.key) {
                 continue;
             }
-            match by_content(self, &found, &head) {
+            match former.by_content(self, &found, &head) {
                 Some(id) => self.meet_again(id, &found, &head, now_ms),
                 None => rest.push((found, head)),
             }
@@ -70,12 +60,6 @@ impl Tracker {
             }
         }
         self.put_in_order();
-    }
-
-    /// Of those that are gone, the one of which most is known.
-    fn known<'a>(&self, of: impl IntoIterator<Item = &'a FileId>, is_it: impl Fn(&Tracked) -> bool) -> Option<FileId> {
-        let candidates = of.into_iter().filter(|id| is_it(&self.files[id]));
-        candidates.max_by_key(|id| (self.files[id].record.head.len, **id)).copied()
     }
 
     /// A content that was gone goes on here.

@@ -47,6 +47,11 @@ pub(super) fn names(path: &Path) -> Vec<String> {
     [base.file_name(), base.file_stem()].into_iter().flatten().map(|name| name.to_string_lossy().into_owned()).collect()
 }
 
+/// What a copy that has the name `name` may be a copy of, as [`names`] tells it.
+pub(super) fn beginnings(name: &str) -> impl Iterator<Item = &str> {
+    name.match_indices(['.', '-', '_', '~']).map(|(end, _)| &name[..end])
+}
+
 impl Tracker {
     /// Whether a file that nothing is known of is to be looked at: its name was asked for, or rotation may have made it of a file that was read. One whose name
     /// said nothing when it was first seen is a stranger: it was there before, and whatever is read later, it is none of that.
@@ -76,7 +81,7 @@ impl Tracker {
     /// Whether a name begins as those of copies do. Asked for each new file, of which there may be many, before each of those that are known is.
     pub(super) fn may_name_copy(&self, path: &Path) -> bool {
         let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-        name.match_indices(['.', '-', '_', '~']).any(|(end, _)| self.names.contains(&name[..end]))
+        beginnings(&name).any(|name| self.names.contains(name))
     }
 
     /// Whether rotation may have made it of a file that was read, which may have another name by now.

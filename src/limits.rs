@@ -266,6 +266,8 @@ pub const WATCH_POLL: Duration = Duration::from_secs(1);
 pub const WATCH_POLL_ALONE: Duration = Duration::from_millis(250);
 /// How often what is counted of files is published at most, since that walks through all of them.
 pub const WATCH_PUBLISH: Duration = Duration::from_millis(250);
+/// How often one look is taken again because it found something new. A rotation takes less time than a look; with these many, something is renamed all the time.
+pub const WATCH_LOOKS_MAX: usize = 4;
 /// How long notifications are gathered before files are looked at.
 pub const WATCH_GATHER: Duration = Duration::from_millis(5);
 /// Problems with files that are told apart, so that each is said once.

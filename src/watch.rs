@@ -16,6 +16,7 @@ mod notices;
 mod open_files;
 pub mod own;
 pub mod patterns;
+pub mod rotated;
 pub mod sources;
 pub mod task;
 pub mod tracker;

@@ -261,7 +261,7 @@ impl Reader {
 
     fn report(&self, outcome: ReadOutcome) -> ReadReport {
         let Offset { bytes, is_mid_line } = self.lines.offset;
-        ReadReport { id: self.id, offset: bytes, is_mid_line, head: self.head, outcome }
+        ReadReport { id: self.id, offset: bytes, is_mid_line, end: self.lines.at, head: self.head, outcome }
     }
 }
 

@@ -3,8 +3,6 @@
 //! A name is no identity, since rotation gives it to another file; an inode alone is none either, since it is given to another file once the first one is gone. So the
 //! beginning of the file decides, as far as there was one: a file that was short grows into its fingerprint.
 
-use std::path::Path;
-
 use crate::limits::WATCH_HEAD_BYTES;
 
 /// The number of one file's content, for as long as the data directory remembers it. A file that is emptied and written anew has a new one.
@@ -60,46 +58,6 @@ impl Head {
     }
 }
 
-/// Whether rotation may have made `copy` of the file `original`, by their names: `app.log.1`, `app.log-20261129`, `app-20261129.log`, `app.log.2.gz` of `app.log`
-/// or of `app.log.1`. In any folder, since rotation may use another one.
-pub fn is_rotated_name(copy: &Path, original: &Path) -> bool {
-    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let (copy, original) = (name(copy), name(original));
-    if copy == original {
-        return false;
-    }
-    let base = without_rotation(&original);
-    if copy.strip_prefix(base).is_some_and(|rest| rest.starts_with(['.', '-', '_', '~'])) {
-        return true;
-    }
-    let Some((stem, extension)) = base.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()) else { return false };
-    let copy = without_compression(&copy);
-    let between = copy.strip_prefix(stem).and_then(|rest| rest.strip_suffix(extension));
-    between.is_some_and(|between| {
-        between.starts_with(['.', '-', '_']) && between.ends_with('.') && between.contains(|c: char| c.is_ascii_digit())
-    })
-}
-
-/// What all files have in common that rotation made of one: folder and name without what rotation adds.
-pub fn rotation_base(path: &Path) -> std::path::PathBuf {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    path.with_file_name(without_rotation(&name))
-}
-
-fn without_compression(name: &str) -> &str {
-    [".gz", ".zst", ".bz2", ".xz"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name)
-}
-
-/// `app.log` of `app.log.2.gz` and of `app.log-20261129`.
-fn without_rotation(name: &str) -> &str {
-    let name = without_compression(name);
-    let base = name.trim_end_matches(|c: char| c.is_ascii_digit());
-    match base.strip_suffix(['.', '-', '_']) {
-        Some(base) if !base.is_empty() && base.len() < name.len() - 1 => base,
-        _ => name,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,28 +73,5 @@ mod tests {
         assert!(head.may_grow_from(b"") && head.may_grow_from(b"a first line of some length\n") && head.may_grow_from(b"short"));
         assert!(!head.may_grow_from(b"another first line\n"));
         assert!(!head.may_grow_from(b"a first line of some length\nand another one\n"), "it is as long");
-    }
-
-    #[test]
-    fn names_that_rotation_makes() {
-        for (copy, original, expected) in [
-            ("app.log.1", "app.log", true),
-            ("app.log.1.gz", "app.log", true),
-            ("app.log.2.gz", "app.log.1", true),
-            ("app.log-20261129", "app.log", true),
-            ("app.log-20261129.gz", "app.log-20261129", true),
-            ("app-20261129.log", "app.log", true),
-            ("app-20261129.log.gz", "app.log", true),
-            ("syslog.1", "syslog", true),
-            ("app.log", "app.log", false),
-            ("app.log", "app.log.1", false),
-            ("a2.log", "a1.log", false),
-            ("apple.log", "app.log", false),
-            ("other.log", "app.log", false),
-            ("app.log2", "app.log", false),
-            ("x", "", false),
-        ] {
-            assert_eq!(is_rotated_name(Path::new(copy), Path::new(original)), expected, "{copy} of {original}");
-        }
     }
 }

@@ -61,6 +61,8 @@ pub struct ReadReport {
     pub offset: u64,
     /// See [`ReadTask::is_mid_line`].
     pub is_mid_line: bool,
+    /// Behind the last byte that was read. Between the two are a line or a record that may go on.
+    pub end: u64,
     /// How the file begins.
     pub head: Head,
     /// Why it ended.

@@ -18,12 +18,15 @@ use crate::store::name::Stream;
 mod arrive;
 mod copies;
 mod file;
+mod former;
 mod leave;
+mod look;
 mod numbers;
+mod order;
 #[cfg(test)]
 mod tests;
 
-use copies::{Ignored, Twin};
+use copies::{Ignored, Twin, Undecided};
 use file::Tracked;
 pub use numbers::TrackerNumbers;
 
@@ -87,7 +90,9 @@ pub struct Tracker {
     former: VecDeque<FileId>,
     /// Files that are the same as one that is still there, perhaps on their way to replace it.
     twins: HashMap<FileKey, Twin>,
-    /// Files that are none of ours, or not yet.
+    /// Files that may be such, or others.
+    undecided: HashMap<FileKey, Undecided>,
+    /// Files that can't be read, or not yet.
     ignored: HashMap<FileKey, Ignored>,
     /// Files that were there before anything was read of which they could be copies, and when they were seen.
     strangers: HashMap<FileKey, u64>,
@@ -96,6 +101,8 @@ pub struct Tracker {
     /// Files beyond the most that are followed.
     refused: HashSet<FileKey>,
     queue: VecDeque<FileId>,
+    /// How many tasks there were.
+    tasks: u64,
     /// How many archives are being read.
     archives: usize,
     next_id: FileId,
@@ -127,11 +134,13 @@ impl Tracker {
             by_key: HashMap::new(),
             by_path: HashMap::new(),
             twins: HashMap::new(),
+            undecided: HashMap::new(),
             ignored: HashMap::new(),
             strangers: HashMap::new(),
             names: HashSet::new(),
             refused: HashSet::new(),
             queue: VecDeque::new(),
+            tasks: 0,
             archives: 0,
             scans: 0,
             entries: Vec::new(),
@@ -142,56 +151,6 @@ impl Tracker {
     /// What is to be written to the journal before anything else is read.
     pub fn take_entries(&mut self) -> Vec<Entry> {
         std::mem::take(&mut self.entries)
-    }
-
-    /// A file was seen. Returns whether nothing is known of it: then [`add`](Self::add) it, by how it begins.
-    pub fn saw(&mut self, found: &Found, now_ms: u64) -> bool {
-        let Some(id) = self.by_key.get(&found.key).copied() else {
-            return !self.saw_twin(found) && self.is_of_interest(found) && self.is_decided(found, now_ms);
-        };
-        let scans = self.scans;
-        let file = self.files.get_mut(&id).expect("a key belongs to a file");
-        let is_first = file.seen < scans;
-        file.seen = scans;
-        if file.path != found.path && file.record.head.len == 0 && file.size != found.size && file.phase != Phase::Reading {
-            // Another name, and nothing is known by which it could be the same: the inode may be another file's by now.
-            self.forget(id);
-            return true;
-        }
-        // Of two names of one file the first counts.
-        if is_first && file.path != found.path {
-            file.rename(found);
-            self.entries.push(Entry::File(file.record.clone()));
-        }
-        let is_this = file.path == found.path;
-        file.is_rotated |= is_this && !found.is_matched;
-        if is_this {
-            self.take_name(&found.path, id);
-        }
-        let file = self.files.get_mut(&id).expect("a key belongs to a file");
-        let shortest = file.offset.bytes.max(u64::from(file.record.head.len));
-        let is_shorter = found.encoding == Encoding::Plain && found.size < shortest;
-        if is_shorter && file.phase != Phase::Reading {
-            self.rewritten(id);
-            return true;
-        } else if file.size != found.size {
-            (file.size, file.changed_ms, file.is_at_end, file.ending) = (found.size, now_ms, false, Ending::Open);
-            (file.modified_ns, file.failed_ms) = (found.modified_ns, None);
-            self.enqueue(id);
-        } else if found.encoding == Encoding::Plain && file.modified_ns != found.modified_ns {
-            // It may have been written anew, with as many bytes: how it begins tells.
-            (file.modified_ns, file.is_at_end) = (found.modified_ns, false);
-            self.enqueue(id);
-        } else if !file.is_at_end && file.phase == Phase::Idle && file.failed_ms.is_none() {
-            self.enqueue(id);
-        }
-        false
-    }
-
-    /// A look at everything begins.
-    pub fn begin_scan(&mut self) {
-        self.scans += 1;
-        self.note_names();
     }
 
     fn enqueue(&mut self, id: FileId) {
@@ -212,8 +171,10 @@ impl Tracker {
         let may_begin = |id: &FileId| self.may_begin(*id) && !(is_busy && self.files[id].encoding == Encoding::Gzip);
         let at = self.queue.iter().position(may_begin)?;
         let id = self.queue.remove(at).expect("just found");
+        self.tasks += 1;
         let is_once = self.is_once;
         let file = self.files.get_mut(&id).expect("queued");
+        file.turn.begin(self.tasks);
         file.phase = Phase::Reading;
         file.is_due = false;
         self.archives += usize::from(file.encoding == Encoding::Gzip);
@@ -225,15 +186,8 @@ impl Tracker {
             offset: file.offset,
             stored: file.stored,
             head: file.record.head,
-            ending: if is_once || file.encoding == Encoding::Gzip { Ending::Line } else { file.ending },
+            ending: file.ending(is_once),
         })
-    }
-
-    fn may_begin(&self, id: FileId) -> bool {
-        let file = &self.files[&id];
-        let waits_for = file.after.and_then(|before| self.files.get(&before));
-        let waits = waits_for.is_some_and(|before| before.phase != Phase::Gone && !before.is_at_end && before.failed_ms.is_none());
-        !waits
     }
 
     /// A task has ended.
@@ -247,10 +201,12 @@ impl Tracker {
             file.record.head = report.head;
             self.entries.push(Entry::File(file.record.clone()));
         }
+        let end = if let ReadOutcome::AtEnd = report.outcome { Some(report.end) } else { None };
+        file.turn.done(end, if file.ending(self.is_once) == Ending::Line { report.end } else { report.offset });
         match &report.outcome {
             ReadOutcome::AtEnd => {
                 file.is_at_end = !file.is_due;
-                file.size = if file.encoding == Encoding::Plain { file.size.max(file.offset.bytes) } else { file.size };
+                file.size = if file.encoding == Encoding::Plain { file.size.max(report.end) } else { file.size };
                 if file.is_due {
                     self.enqueue(id);
                 }

@@ -17,7 +17,7 @@ use super::journal::Replayed;
 use super::notices::Notices;
 use super::open_files::{self, OpenFiles};
 use super::own::OwnFolder;
-use super::patterns::{self, Archives, Pattern};
+use super::patterns::{self, Archives, Pattern, Scan};
 use super::task::{Encoding, ReadOutcome, ReadReport, ReadTask};
 use super::tracker::{self, Found, Job, Tracker};
 use crate::limits::{
@@ -196,16 +196,16 @@ impl Work {
     fn scan(&mut self) {
         let begun = Instant::now();
         let now_ms = self.now_ms();
-        self.tracker.begin_scan();
-        let scan = patterns::scan(&self.config.patterns, self.config.archives, &self.config.own);
+        let Work { config, tracker, .. } = self;
+        let mut scan = Scan::default();
+        let new = tracker.look(now_ms, |see| {
+            scan = patterns::scan(&config.patterns, config.archives, &config.own);
+            scan.found.iter().for_each(see);
+        });
         let hidden: HashSet<PathBuf> = scan.errors.iter().map(|(path, _)| path.clone()).collect();
         self.tell_problems(scan.errors);
         let mut news = Vec::new();
-        for found in &scan.found {
-            if self.tracker.saw(found, now_ms) {
-                self.meet(found, now_ms, &mut news);
-            }
-        }
+        new.iter().for_each(|found| self.meet(found, now_ms, &mut news));
         let has_news = !news.is_empty();
         self.tracker.add(news, now_ms, is_other);
         let open = &self.open;
@@ -322,6 +322,7 @@ impl Work {
                     id: job.id,
                     offset: job.offset.bytes,
                     is_mid_line: job.offset.is_mid_line,
+                    end: job.offset.bytes,
                     head: job.head,
                     outcome: ReadOutcome::Failed(error),
                 };

@@ -319,6 +319,28 @@ fn a_stack_trace_is_one_record_however_it_comes() {
     assert_eq!([&messages[2], &messages[3]].map(|message| message.matches("more").count()).iter().sum::<usize>(), 200);
 }
 
+/// Which may go on, so that it is taken when nothing came for a while.
+#[test]
+fn the_last_record_or_line_of_a_renamed_file_comes_before_the_next_file() {
+    let dir = temp_dir();
+    let dir = dir.path();
+    let log = dir.join("logs/app.log");
+    let line = |message: &str| format!("2026-11-24 15:00:00,123 INFO [main] {message}");
+    write(&log, &format!("{}\n  indented\n", line("first")));
+    let collector = Collector::start(dir, "logs", &[]);
+    collector.wait_for("the file", |collector| collector.stats()["files"]["files"] == 1);
+    fs::rename(&log, dir.join("logs/app.log.1")).unwrap();
+    write(&log, &format!("{}\n{}", line("second"), line("not finished")));
+    collector.wait_for("both files", |collector| collector.stats()["files"]["files"] == 2);
+    fs::rename(&log, dir.join("logs/app.log.2")).unwrap();
+    write(&log, &format!("{}\n", line("last")));
+    collector.wait_for_lines(4);
+    collector.stop(&[]);
+    let records = records(&out(dir), "collected");
+    let messages: Vec<&str> = records.iter().map(|record| record["message"].as_str().unwrap()).collect();
+    assert_eq!(messages, ["first\n  indented", "second", "not finished", "last"]);
+}
+
 #[test]
 fn outputs_beside_hold_every_record() {
     let dir = temp_dir();

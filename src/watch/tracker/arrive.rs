@@ -1,15 +1,15 @@
 //! New files: contents that are known, copies of them, and contents that begin.
 
-use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use super::copies::Twin;
+use super::copies::{self, Twin};
 use super::file::Tracked;
+use super::former::FormerIndex;
 use super::{Found, From, Phase, Tracker};
 use crate::limits::{WATCH_FILES_MAX, WATCH_NAMES_MAX};
 use crate::store::name::Stream;
-use crate::watch::content::{FileId, FileKey, Head, rotation_base};
+use crate::watch::content::{FileId, FileKey, Head};
 use crate::watch::journal::{Entry, FileRecord, Offset};
 use crate::watch::task::Encoding;
 
@@ -17,33 +17,26 @@ impl Tracker {
     /// Takes new files, by how each begins. What goes on in one of them is found before any of them counts as new. `is_other` tells whether a file that begins as one
     /// at a path goes on otherwise.
     pub fn add(&mut self, news: Vec<(Found, Vec<u8>)>, now_ms: u64, is_other: impl Fn(&Found, &Path, FileKey) -> bool) {
-        let mut at: HashMap<FileKey, Vec<FileId>> = HashMap::new();
-        self.former.iter().for_each(|id| at.entry(self.files[id].record.key).or_default().push(*id));
-        let by_inode = |tracker: &Self, found: &Found, head: &[u8]| {
-            let here = at.get(&found.key).map_or(&[][..], Vec::as_slice);
-            tracker.known(here, |file| file.record.head.is_of(head) && file.is_within(found))
-        };
-        let by_content = |tracker: &Self, found: &Found, head: &[u8]| {
-            tracker.known(&tracker.former, |file| {
-                file.record.key.ino == found.key.ino && file.is_certainly(head) && file.is_within(found) || file.may_go_on_in(found, head)
-            })
-        };
-        let (mut rest, mut later, mut fresh) = (Vec::new(), Vec::new(), HashSet::new());
+        let former = if news.is_empty() { FormerIndex::default() } else { FormerIndex::new(self) };
+        let (mut rest, mut later) = (Vec::new(), Vec::new());
+        let undecided = std::mem::take(&mut self.undecided);
         for (found, head) in news {
             if self.by_key.contains_key(&found.key) {
                 continue; // by another name
             }
-            match by_inode(self, &found, &head) {
-                Some(id) => drop(fresh.insert(self.locate(id, &found, now_ms))),
+            match former.by_inode(self, &found, &head) {
+                Some(id) => self.meet_again(id, &found, &head, now_ms),
                 None => later.push((found, head)),
             }
         }
+        // Of two copies the longer one has what the other has.
+        later.sort_by_key(|(found, _)| std::cmp::Reverse(found.size));
         for (found, head) in later {
             if self.by_key.contains_key(&found.key) {
                 continue;
             }
-            match by_content(self, &found, &head) {
-                Some(id) => drop(fresh.insert(self.locate(id, &found, now_ms))),
+            match former.by_content(self, &found, &head) {
+                Some(id) => self.meet_again(id, &found, &head, now_ms),
                 None => rest.push((found, head)),
             }
         }
@@ -51,47 +44,26 @@ impl Tracker {
             if self.by_key.contains_key(&found.key) {
                 continue;
             }
-            let originals = self.originals(&found, &head);
-            let is_of = |id: &&FileId| !is_other(&found, &self.files[*id].path, self.files[*id].record.key);
+            let may_be_copy = self.may_name_copy(&found.path);
+            let originals = if may_be_copy { self.originals(&found, &head) } else { Vec::new() };
+            let is_of = |id: &&FileId| {
+                let file = &self.files[*id];
+                file.phase == Phase::Gone || !is_other(&found, &file.path, file.record.key)
+            };
             if let Some(of) = originals.iter().find(is_of).copied() {
                 self.twins.insert(found.key, Twin { of, seen: self.scans, found });
             } else if !found.is_matched && self.scans == 1 {
                 self.strangers.insert(found.key, self.scans);
-            } else if !originals.is_empty() || !self.may_yet_be_copy(&found, &head, now_ms) {
+            } else if !(originals.is_empty() && may_be_copy && self.puts_off(&found, &head, now_ms, &undecided)) {
                 self.ignored.remove(&found.key);
-                fresh.extend(self.begin(&found, &head, now_ms));
-            } else {
-                self.put_off(&found, now_ms);
+                self.begin(&found, &head, now_ms);
             }
         }
-        self.put_in_order(&fresh);
-    }
-
-    /// Of those that rotation made of one file, each waits for the one that was written before it.
-    fn put_in_order(&mut self, fresh: &HashSet<FileId>) {
-        if fresh.is_empty() {
-            return;
-        }
-        let mut made: HashMap<PathBuf, Vec<(i128, FileId)>> = HashMap::new();
-        for (id, file) in self.files.iter().filter(|(_, file)| file.phase != Phase::Gone && !file.is_at_end) {
-            made.entry(rotation_base(&file.path)).or_default().push((file.modified_ns, *id));
-        }
-        for mut of_one in made.into_values() {
-            of_one.sort_unstable();
-            for pair in of_one.windows(2).filter(|pair| fresh.contains(&pair[1].1)) {
-                self.put_after(pair[1].1, pair[0].1);
-            }
-        }
-    }
-
-    /// Of those that are gone, the one of which most is known.
-    fn known<'a>(&self, of: impl IntoIterator<Item = &'a FileId>, is_it: impl Fn(&Tracked) -> bool) -> Option<FileId> {
-        let candidates = of.into_iter().filter(|id| is_it(&self.files[id]));
-        candidates.max_by_key(|id| (self.files[id].record.head.len, **id)).copied()
+        self.put_in_order();
     }
 
     /// A content that was gone goes on here.
-    pub(super) fn locate(&mut self, id: FileId, found: &Found, now_ms: u64) -> FileId {
+    pub(super) fn locate(&mut self, id: FileId, found: &Found, now_ms: u64) {
         self.former.retain(|former| *former != id);
         self.take_name(&found.path, id);
         self.by_key.insert(found.key, id);
@@ -107,15 +79,25 @@ impl Tracker {
             self.entries.push(Entry::File(file.record.clone()));
         }
         self.enqueue(id);
-        id
     }
 
-    fn begin(&mut self, found: &Found, head: &[u8], now_ms: u64) -> Option<FileId> {
+    /// The same, of one that was looked at: more may be known now of how it begins.
+    fn meet_again(&mut self, id: FileId, found: &Found, head: &[u8], now_ms: u64) {
+        self.locate(id, found, now_ms);
+        let file = self.files.get_mut(&id).expect("known");
+        let head = Head::of(head);
+        if file.record.head.len < head.len {
+            file.record.head = head;
+            self.entries.push(Entry::File(file.record.clone()));
+        }
+    }
+
+    fn begin(&mut self, found: &Found, head: &[u8], now_ms: u64) {
         if self.files.len() - self.former.len() >= WATCH_FILES_MAX {
             if self.refused.len() < WATCH_NAMES_MAX && self.refused.insert(found.key) {
                 self.numbers.refused += 1;
             }
-            return None;
+            return;
         }
         self.refused.remove(&found.key);
         let offset = match found.encoding {
@@ -127,20 +109,6 @@ impl Tracker {
         };
         let id = self.insert(found.key, found, Head::of(head), offset, now_ms);
         self.enqueue(id);
-        Some(id)
-    }
-
-    /// `id` is not begun before `before` is read to its end. No two wait for each other.
-    fn put_after(&mut self, id: FileId, before: FileId) {
-        let mut at = before;
-        while let Some(next) = self.files.get(&at).and_then(|file| file.after) {
-            if next == id {
-                self.files.get_mut(&at).expect("just seen").after = None;
-                break;
-            }
-            at = next;
-        }
-        self.files.get_mut(&id).expect("known").after = Some(before);
     }
 
     pub(super) fn insert(&mut self, key: FileKey, found: &Found, head: Head, offset: Offset, now_ms: u64) -> FileId {
@@ -154,8 +122,9 @@ impl Tracker {
         let mut file = Tracked::remembered(&record, [offset; Stream::SLOTS]);
         file.rename(found);
         (file.encoding, file.size, file.changed_ms, file.seen, file.phase) = (found.encoding, found.size, now_ms, self.scans, Phase::Idle);
-        file.modified_ns = found.modified_ns;
+        (file.modified_ns, file.since) = (found.modified_ns, self.scans);
         self.files.insert(id, file);
+        self.names.extend(copies::names(&found.path));
         self.by_key.insert(key, id);
         self.take_name(&found.path, id);
         id
@@ -168,7 +137,7 @@ impl Tracker {
             (file.is_rotated, file.is_at_end) = (true, false);
             self.numbers.rotated += 1;
             self.enqueue(before);
-            self.put_after(id, before);
+            self.join(before, id);
         }
     }
 }

@@ -3,12 +3,14 @@
 //! While both are there a copy is not read. When the original is emptied or gone, its content goes on in the copy. What has the name of a copy, came while the original was followed, and is
 //! a copy of nothing that is known, is what rotation made of a file before anybody could look at it, and is read.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use super::file::Tracked;
 use super::{Found, Phase, Tracker};
 use crate::limits::WATCH_LAST_LINE_IDLE;
-use crate::watch::content::{FileId, is_rotated_name, rotation_base};
+use crate::watch::content::{FileId, FileKey};
+use crate::watch::rotated::{Place, is_rotated_name, rotation_base};
 
 /// A copy of a content that is still where it was.
 #[derive(Debug)]
@@ -24,21 +26,30 @@ pub(super) struct Ignored {
     size: u64,
     /// Since when it has that length.
     since_ms: u64,
-    /// It may be a copy that is being made, or a file of its own: time will tell.
-    pub(super) is_undecided: bool,
     pub(super) seen: u64,
 }
 
-impl Ignored {
-    fn is_old(&self, found: &Found, now_ms: u64) -> bool {
-        self.size == found.size && self.since_ms + WATCH_LAST_LINE_IDLE.as_millis() as u64 <= now_ms
-    }
+/// A file that may be a copy that is being made, or a file of its own: it is looked at by each scan, and time will tell.
+#[derive(Debug)]
+pub(super) struct Undecided {
+    pub(super) place: Place,
+    pub(super) modified_ns: i128,
+    since_ms: u64,
+}
+
+fn is_old(since_ms: u64, now_ms: u64) -> bool {
+    since_ms + WATCH_LAST_LINE_IDLE.as_millis() as u64 <= now_ms
 }
 
 /// What names of copies of `path` may begin with.
 pub(super) fn names(path: &Path) -> Vec<String> {
     let base = rotation_base(path);
     [base.file_name(), base.file_stem()].into_iter().flatten().map(|name| name.to_string_lossy().into_owned()).collect()
+}
+
+/// What a copy that has the name `name` may be a copy of, as [`names`] tells it.
+pub(super) fn beginnings(name: &str) -> impl Iterator<Item = &str> {
+    name.match_indices(['.', '-', '_', '~']).map(|(end, _)| &name[..end])
 }
 
 impl Tracker {
@@ -55,66 +66,77 @@ impl Tracker {
         !is_stranger
     }
 
-    /// A copy that has grown beyond what it is a copy of is none; one that has grown is looked at again.
+    /// A copy that has grown beyond what it is a copy of is none, or, if that is gone, what it goes on in; one that has grown is looked at again.
     pub(super) fn saw_twin(&mut self, found: &Found) -> bool {
         let Some(twin) = self.twins.get_mut(&found.key) else { return false };
         let is_as_it_was = twin.found.size == found.size;
         (twin.seen, twin.found) = (self.scans, found.clone());
-        let is_copy = is_as_it_was && self.files.get(&twin.of).is_some_and(|original| original.fits(found));
+        let is_copy = is_as_it_was && self.files.get(&twin.of).is_some_and(|original| original.covers(found));
         if !is_copy {
             self.twins.remove(&found.key);
         }
         is_copy
     }
 
-    /// Whether rotation may have made it of a file that was read.
-    fn is_wanted(&self, found: &Found) -> bool {
-        let name = found.path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-        let may_be = name.match_indices(['.', '-', '_', '~']).any(|(end, _)| self.names.contains(&name[..end]));
-        may_be && self.files.values().any(|file| file.may_be_copied() && is_rotated_name(&found.path, &file.path))
+    /// Whether a name begins as those of copies do. Asked for each new file, of which there may be many, before each of those that are known is.
+    pub(super) fn may_name_copy(&self, path: &Path) -> bool {
+        let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+        beginnings(&name).any(|name| self.names.contains(name))
     }
 
-    /// Whether it is to be looked at: what was no use before is looked at again when it has grown, or has not for a while.
+    /// Whether rotation may have made it of a file that was read, which may have another name by now.
+    fn is_wanted(&self, found: &Found) -> bool {
+        self.may_name_copy(&found.path)
+            && self.files.values().any(|file| file.may_be_copied(self.scans) && is_rotated_name(&found.path, &file.place.series))
+    }
+
+    /// Whether it is to be looked at: what was no use before is looked at again when it has another length, or after a while.
     pub(super) fn is_decided(&mut self, found: &Found, now_ms: u64) -> bool {
         let Some(ignored) = self.ignored.get_mut(&found.key) else { return true };
         ignored.seen = self.scans;
-        ignored.size != found.size || ignored.is_old(found, now_ms)
+        ignored.size != found.size || is_old(ignored.since_ms, now_ms)
     }
 
     /// Whether it may be a copy that is being made: too short to tell, or longer than its original was when that was looked at; and not for long. Or one of a file
-    /// that is being read, whose task has not told how it begins.
-    pub(super) fn may_yet_be_copy(&self, found: &Found, head: &[u8], now_ms: u64) -> bool {
-        let is_old = self.ignored.get(&found.key).is_some_and(|ignored| ignored.is_old(found, now_ms));
-        let is_short =
-            |file: &Tracked| file.may_be_copied() && file.record.head.may_grow_from(head) && is_rotated_name(&found.path, &file.path);
+    /// of which somebody is about to tell how it begins.
+    fn may_yet_be_copy(&self, found: &Found, head: &[u8], is_old: bool) -> bool {
+        let may_be = |file: &&Tracked| file.may_be_copied(self.scans) && is_rotated_name(&found.path, &file.path);
+        let is_short = |file: &Tracked| file.record.head.may_grow_from(head);
         let is_long = |file: &Tracked| file.phase != Phase::Gone && file.is_alike(found, head);
-        let is_untold =
-            |file: &Tracked| file.phase == Phase::Reading && file.record.head.is_of(head) && is_rotated_name(&found.path, &file.path);
-        self.files.values().any(|file| is_untold(file) || !is_old && (is_short(file) || is_long(file)))
+        let is_untold = |file: &Tracked| {
+            file.phase == Phase::Reading && file.record.head.is_of(head) || file.phase == Phase::Queued && file.is_untold() && 0 < file.size
+        };
+        self.files.values().filter(may_be).any(|file| is_untold(file) || !is_old && (is_short(file) || is_long(file)))
     }
 
-    /// What is still there, begins as a new file does, and is as long.
+    /// What begins as a new file does and is as long, where it still is; or is gone, and was read to behind the end of that. Of two that turned up together, only if
+    /// there is much that they begin with.
     pub(super) fn originals(&self, found: &Found, head: &[u8]) -> Vec<FileId> {
-        let is_it = |file: &Tracked| file.phase != Phase::Gone && file.is_alike(found, head) && file.fits(found);
+        let may_be = |file: &Tracked| file.may_be_copied(self.scans) || file.record.head.is_full();
+        let is_it = |file: &Tracked| may_be(file) && file.is_alike(found, head) && file.covers(found);
         self.files.iter().filter(|(_, file)| is_it(file)).map(|(id, _)| *id).collect()
     }
 
-    /// It is looked at again when it has grown, or has not for a while.
-    pub(super) fn put_off(&mut self, found: &Found, now_ms: u64) {
-        let known = self.ignored.get(&found.key).filter(|known| known.size == found.size);
-        let since_ms = known.map_or(now_ms, |known| known.since_ms);
-        self.ignored.insert(found.key, Ignored { size: found.size, since_ms, is_undecided: true, seen: self.scans });
+    /// Whether `found`, of which nothing is known, is left for the next scan to decide. `before` are those that the last one has left.
+    pub(super) fn puts_off(&mut self, found: &Found, head: &[u8], now_ms: u64, before: &HashMap<FileKey, Undecided>) -> bool {
+        let since_ms = before.get(&found.key).map_or(now_ms, |undecided| undecided.since_ms);
+        let puts_off = self.may_yet_be_copy(found, head, is_old(since_ms, now_ms));
+        if puts_off {
+            let undecided = Undecided { place: Place::of(&found.path), modified_ns: found.modified_ns, since_ms };
+            self.undecided.insert(found.key, undecided);
+        }
+        puts_off
     }
 
     /// A file is not to be followed, for now.
     pub fn ignore(&mut self, found: &Found, now_ms: u64) {
-        self.ignored.insert(found.key, Ignored { size: found.size, since_ms: now_ms, is_undecided: false, seen: self.scans });
+        self.ignored.insert(found.key, Ignored { size: found.size, since_ms: now_ms, seen: self.scans });
     }
 
     /// What names of copies may begin with: those of files that were read, without what rotation adds, and without their ends.
     pub(super) fn note_names(&mut self) {
         self.names.clear();
-        for file in self.files.values().filter(|file| file.may_be_copied()) {
+        for file in self.files.values().filter(|file| file.may_be_copied(self.scans)) {
             self.names.extend(names(&file.path));
         }
     }

@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::order::Turn;
 use super::{Found, Phase};
 use crate::store::name::Stream;
-use crate::watch::content::{FileId, is_rotated_name};
 use crate::watch::journal::{FileRecord, Offset};
+use crate::watch::rotated::{Place, is_rotated_name};
 use crate::watch::task::{Encoding, Ending};
 
 /// See the module [`tracker`](super).
@@ -14,6 +15,7 @@ use crate::watch::task::{Encoding, Ending};
 pub(super) struct Tracked {
     pub(super) record: FileRecord,
     pub(super) path: Arc<Path>,
+    pub(super) place: Place,
     pub(super) encoding: Encoding,
     pub(super) size: u64,
     /// When it was written to last, by its file system.
@@ -23,10 +25,11 @@ pub(super) struct Tracked {
     pub(super) phase: Phase,
     /// It is to be read again after the task under way.
     pub(super) is_due: bool,
+    /// The scan in which it turned up; 0 if a former process knew it.
+    pub(super) since: u64,
     /// Found in this scan, or since.
     pub(super) seen: u64,
-    /// It took this one's name.
-    pub(super) after: Option<FileId>,
+    pub(super) turn: Turn,
     /// Read to its end, as far as anybody knows.
     pub(super) is_at_end: bool,
     /// Its name was taken, or is not asked for.
@@ -42,6 +45,7 @@ impl Tracked {
     pub(super) fn remembered(record: &FileRecord, offsets: [Offset; Stream::SLOTS]) -> Self {
         Self {
             path: record.path.as_path().into(),
+            place: Place::of(&record.path),
             record: record.clone(),
             encoding: Encoding::Plain,
             size: 0,
@@ -50,8 +54,9 @@ impl Tracked {
             stored: offsets.map(|offset| offset.bytes),
             phase: Phase::Gone,
             is_due: false,
+            since: 0,
             seen: 0,
-            after: None,
+            turn: Turn::default(),
             is_at_end: false,
             is_rotated: false,
             ending: Ending::Open,
@@ -60,9 +65,14 @@ impl Tracked {
         }
     }
 
-    /// Whether copies of it are looked for: while it is where it was, only if something of it was read, or may be by the task under way.
-    pub(super) fn may_be_copied(&self) -> bool {
-        0 < self.offset.bytes || matches!(self.phase, Phase::Gone | Phase::Reading)
+    /// Whether a file that turns up in `scan` may be a copy of it: not if the two turned up together, and nothing of this one was read.
+    pub(super) fn may_be_copied(&self, scan: u64) -> bool {
+        0 < self.offset.bytes || self.since < scan
+    }
+
+    /// Whether nobody knows how it begins, if it does. The next task tells, and takes no line.
+    pub(super) fn is_untold(&self) -> bool {
+        self.encoding == Encoding::Plain && self.record.head.len == 0
     }
 
     /// Whether a file that begins with `head` is this one for sure, wherever it is.
@@ -82,17 +92,25 @@ impl Tracked {
 
     /// Whether `found` begins as this one does, and has a name that rotation makes.
     pub(super) fn is_alike(&self, found: &Found, head: &[u8]) -> bool {
-        let is_known = 0 < self.record.head.len && self.may_be_copied();
-        is_known && self.record.head.is_of(head) && is_rotated_name(&found.path, &self.path)
+        0 < self.record.head.len && self.record.head.is_of(head) && is_rotated_name(&found.path, &self.path)
     }
 
-    /// Whether a copy could be so long.
-    pub(super) fn fits(&self, found: &Found) -> bool {
-        self.phase == Phase::Gone || found.encoding == Encoding::Gzip || found.size <= self.size
+    /// Whether there is nothing in a copy but what is here, or was read: it was made before the rest was written, or is being made.
+    pub(super) fn covers(&self, found: &Found) -> bool {
+        match self.phase {
+            Phase::Gone => !self.is_within(found),
+            _ => found.encoding == Encoding::Gzip || found.size <= self.size,
+        }
+    }
+
+    /// What its end is the end of.
+    pub(super) fn ending(&self, is_once: bool) -> Ending {
+        if is_once || self.encoding == Encoding::Gzip { Ending::Line } else { self.ending }
     }
 
     pub(super) fn rename(&mut self, found: &Found) {
         self.path = found.path.clone();
         self.record.path = found.path.to_path_buf();
+        self.place = Place::of(&found.path);
     }
 }

@@ -44,10 +44,9 @@ impl Tracker {
         }
         self.names.extend(copies::names(&file.path));
         self.former.push_back(id);
-        self.ignored.clear();
         let offset = file.offset.bytes;
         let is_it = |twin: &Twin| twin.of == id && (twin.found.encoding == Encoding::Gzip || offset <= twin.found.size);
-        let twin = self.twins.iter().find(|(_, twin)| is_it(twin)).map(|(key, _)| *key);
+        let twin = self.twins.iter().filter(|(_, twin)| is_it(twin)).max_by_key(|(_, twin)| twin.found.size).map(|(key, _)| *key);
         if let Some(twin) = twin.and_then(|key| self.twins.remove(&key)) {
             let changed_ms = self.files[&id].changed_ms;
             self.locate(id, &twin.found, changed_ms);
@@ -61,11 +60,15 @@ impl Tracker {
 
     /// It has ended. `held_size` tells the length of a file whose descriptor is held, if it is. What is in a folder of `hidden`, or one itself, could not be looked for.
     pub fn end_scan(&mut self, now_ms: u64, held_size: impl Fn(FileId) -> Option<u64>, hidden: &HashSet<PathBuf>) {
-        let unseen: Vec<FileId> =
-            self.files.iter().filter(|(_, file)| file.phase != Phase::Gone && file.seen < self.scans).map(|(id, _)| *id).collect();
-        for id in unseen {
+        for id in self.missing().collect::<Vec<_>>() {
             let file = self.files.get_mut(&id).expect("listed");
-            if file.phase == Phase::Reading || file.path.ancestors().any(|path| hidden.contains(path)) {
+            if file.phase == Phase::Reading {
+                continue;
+            }
+            if file.path.ancestors().any(|path| hidden.contains(path)) {
+                if file.phase == Phase::Idle && !file.is_at_end {
+                    file.failed_ms.get_or_insert(now_ms);
+                }
                 continue;
             }
             match held_size(id) {
@@ -84,10 +87,11 @@ impl Tracker {
             }
         }
         let is_kept = |seen: u64, kept: usize| seen == self.scans || !hidden.is_empty() && kept < WATCH_NAMES_MAX;
-        // A copy whose original is gone and does not go on in it is looked at anew.
+        // A copy of which nobody knows all any more is looked at anew.
         let files = &self.files;
+        let is_covered = |twin: &Twin| files.get(&twin.of).is_some_and(|file| file.phase != Phase::Gone || file.covers(&twin.found));
         let (twins, ignored, strangers) = (self.twins.len(), self.ignored.len(), self.strangers.len());
-        self.twins.retain(|_, twin| is_kept(twin.seen, twins) && files.get(&twin.of).is_some_and(|file| file.phase != Phase::Gone));
+        self.twins.retain(|_, twin| is_kept(twin.seen, twins) && is_covered(twin));
         self.ignored.retain(|_, it| is_kept(it.seen, ignored));
         self.strangers.retain(|_, seen| is_kept(*seen, strangers));
         self.age(now_ms);
@@ -104,10 +108,10 @@ impl Tracker {
         let mut due = Vec::new();
         let mut left = Vec::new();
         for (id, file) in &mut self.files {
-            if file.phase != Phase::Idle {
+            if !matches!(file.phase, Phase::Idle | Phase::Queued) {
                 continue;
             }
-            let is_over = file.is_rotated && quiet(file, WATCH_ROTATED_IDLE);
+            let is_over = file.phase == Phase::Idle && file.is_rotated && quiet(file, WATCH_ROTATED_IDLE);
             if file.failed_ms.is_some_and(|failed| failed.saturating_add(WATCH_RETRY.as_millis() as u64) <= now_ms) {
                 file.failed_ms = None;
                 due.push(*id);

@@ -38,7 +38,6 @@ impl Tracker {
             Phase::Idle => file.is_at_end || file.failed_ms.is_some(),
             Phase::Queued | Phase::Reading => false,
         };
-        let is_decided = self.ignored.values().all(|ignored| !ignored.is_undecided);
-        0 < self.scans && is_decided && self.files.values().all(is_read)
+        0 < self.scans && self.undecided.is_empty() && self.files.values().all(is_read)
     }
 }

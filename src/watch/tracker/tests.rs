@@ -1,195 +1,13 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::limits::WATCH_HEAD_BYTES;
 
-/// A folder of files, and a reader that obeys the tracker: what a watcher and its shards are in little.
-struct World {
-    tracker: Tracker,
-    /// By inode.
-    data: BTreeMap<u64, Vec<u8>>,
-    paths: BTreeMap<String, u64>,
-    /// Whether everything is asked for, or `app.log` alone.
-    is_folder: bool,
-    now_ms: u64,
-    /// When each inode was written to.
-    modified: BTreeMap<u64, i128>,
-    written: u64,
-    /// The file system's clock.
-    writes: i128,
-    rotations: u64,
-    read: Vec<u64>,
-    /// Of tasks that have read, and have not reported.
-    under_way: Vec<ReadReport>,
-    /// What a next process would know: how far lines are stored, too.
-    journal: Vec<Entry>,
-}
+mod order;
+mod world;
 
-const LIVE: &str = "app.log";
-
-impl World {
-    fn new(is_folder: bool) -> Self {
-        let tracker = Tracker::new(From::Beginning, false, &Replayed::default());
-        let (data, paths, modified) = Default::default();
-        let (read, under_way, journal) = Default::default();
-        Self { tracker, data, paths, is_folder, now_ms: 0, modified, written: 0, writes: 0, rotations: 0, read, under_way, journal }
-    }
-
-    fn create(&mut self, name: &str) -> u64 {
-        let ino = (1..).find(|ino| !self.data.contains_key(ino)).expect("a number"); // the lowest, as file systems do
-        self.data.insert(ino, Vec::new());
-        self.paths.insert(name.to_owned(), ino);
-        ino
-    }
-
-    fn append(&mut self, lines: u64) {
-        let ino = self.paths.get(LIVE).copied().unwrap_or_else(|| self.create(LIVE));
-        let data = self.data.get_mut(&ino).expect("a file");
-        (self.written..self.written + lines).for_each(|n| data.extend_from_slice(format!("{n} and some words\n").as_bytes()));
-        self.written += lines;
-        self.wrote(ino);
-    }
-
-    fn wrote(&mut self, ino: u64) {
-        self.writes += 1;
-        self.modified.insert(ino, self.writes);
-    }
-
-    fn rotated_name(&mut self) -> String {
-        self.rotations += 1;
-        format!("{LIVE}.{}", self.rotations)
-    }
-
-    fn rename(&mut self) {
-        let Some(ino) = self.paths.remove(LIVE) else { return };
-        let name = self.rotated_name();
-        self.paths.insert(name, ino);
-    }
-
-    fn copytruncate(&mut self) {
-        let Some(ino) = self.paths.get(LIVE).copied() else { return };
-        let name = self.rotated_name();
-        let copy = self.create(&name);
-        self.data.insert(copy, self.data[&ino].clone());
-        self.wrote(copy);
-        self.truncate();
-    }
-
-    fn truncate(&mut self) {
-        let Some(ino) = self.paths.get(LIVE).copied() else { return };
-        self.data.insert(ino, Vec::new());
-        self.wrote(ino);
-    }
-
-    fn delete(&mut self, name: &str) {
-        self.paths.remove(name).map(|ino| self.data.remove(&ino));
-    }
-
-    fn scan(&mut self) {
-        self.now_ms += 100;
-        self.tracker.begin_scan();
-        let mut all: Vec<Found> = self.paths.iter().map(|(name, ino)| self.found(name, *ino)).collect();
-        all.sort_by_key(|found| !found.is_matched);
-        let mut news = Vec::new();
-        for found in all {
-            if self.tracker.saw(&found, self.now_ms) {
-                let head = self.head(found.key.ino);
-                news.push((found, head));
-            }
-        }
-        self.tracker.add(news, self.now_ms, |_, _, _| false);
-        self.tracker.end_scan(self.now_ms, |_| None, &HashSet::new());
-    }
-
-    /// Another process goes on.
-    fn crash(&mut self) {
-        self.under_way.clear();
-        let entries = std::mem::take(&mut self.journal);
-        let replayed = crate::watch::journal::replay::<()>(entries, |_| Err(())).expect("no batch is looked up");
-        for (id, (record, offsets)) in &replayed.files {
-            self.journal.extend([Entry::File(record.clone()), Entry::Read(*id, *offsets)]);
-        }
-        self.tracker = Tracker::new(From::Beginning, false, &replayed);
-    }
-
-    fn found(&self, name: &str, ino: u64) -> Found {
-        Found {
-            path: Path::new(name).into(),
-            key: FileKey { dev: 1, ino },
-            size: self.data[&ino].len() as u64,
-            modified_ns: self.modified.get(&ino).copied().unwrap_or_default(),
-            encoding: Encoding::Plain,
-            is_matched: self.is_folder || name == LIVE,
-        }
-    }
-
-    fn head(&self, ino: u64) -> Vec<u8> {
-        let data = &self.data[&ino];
-        data[..data.len().min(WATCH_HEAD_BYTES)].to_vec()
-    }
-
-    /// Does so many tasks, of so many bytes each at most.
-    fn work(&mut self, tasks: usize, bytes_max: usize) {
-        for _ in 0..tasks {
-            if !self.begin(bytes_max) {
-                return;
-            }
-            let report = self.under_way.pop();
-            report.iter().for_each(|report| self.tracker.done(report, self.now_ms));
-        }
-    }
-
-    /// A task reads, and reports later. Whether there was one to do.
-    fn begin(&mut self, bytes_max: usize) -> bool {
-        self.journal.extend(self.tracker.take_entries());
-        let Some(job) = self.tracker.next_job() else { return false };
-        let here = self.paths.get(job.path.to_str().expect("text")).copied();
-        if here == Some(job.key.ino) {
-            let report = self.read(&job, bytes_max);
-            self.under_way.push(report);
-        } else {
-            self.tracker.missed(job.id);
-        }
-        true
-    }
-
-    /// The tasks that were begun report.
-    fn end(&mut self) {
-        std::mem::take(&mut self.under_way).iter().for_each(|report| self.tracker.done(report, self.now_ms));
-    }
-
-    fn read(&mut self, job: &Job, bytes_max: usize) -> ReadReport {
-        let data = &self.data[&job.key.ino];
-        let report = |offset: u64, head, outcome| ReadReport { id: job.id, offset, is_mid_line: false, head, outcome };
-        let offset = job.offset.bytes as usize;
-        if !job.head.is_of(&self.head(job.key.ino)) || data.len() < offset {
-            return report(job.offset.bytes, job.head, ReadOutcome::Rewritten);
-        }
-        if job.head.len == 0 && !data.is_empty() {
-            return report(0, Head::of(data), ReadOutcome::More);
-        }
-        let piece = &data[offset..data.len().min(offset + bytes_max)];
-        let whole = piece.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
-        let text = std::str::from_utf8(&piece[..whole]).expect("text");
-        self.read.extend(text.lines().map(|line| line.split(' ').next().expect("a word").parse::<u64>().expect("a number")));
-        let is_at_end = offset + piece.len() == data.len();
-        let outcome = if is_at_end { ReadOutcome::AtEnd } else { ReadOutcome::More };
-        self.journal.push(Entry::Idle(0, vec![(job.id, Offset { bytes: (offset + whole) as u64, is_mid_line: false })]));
-        report((offset + whole) as u64, Head::of(data), outcome)
-    }
-
-    /// Time passes, and everything is read.
-    fn settle(&mut self) {
-        for _ in 0..200 {
-            self.now_ms += 1_000;
-            self.scan();
-            self.work(1_000, 1 << 20);
-        }
-        assert!(self.tracker.is_complete(), "{:?}", self.tracker);
-    }
-}
+use world::{LIVE, World};
 
 #[derive(Debug, Clone)]
 enum Op {
@@ -239,7 +57,7 @@ fn run(world: &mut World, ops: Vec<Op>) {
             Op::Work(tasks, bytes) => world.work(tasks, bytes),
             Op::Begin(bytes) => drop(world.begin(bytes)),
             Op::End => world.end(),
-            Op::Crash => world.crash(),
+            Op::Crash => world.crash(0),
         }
         // With a glob, what nobody ever read under its name is none of ours.
         if !world.is_folder {
@@ -303,15 +121,45 @@ fn what_is_written_anew_with_as_many_bytes_is_read() {
 }
 
 #[test]
+fn a_copy_that_ends_before_what_was_read_is_not_read_again() {
+    for is_killed in [false, true] {
+        let mut world = World::new(true);
+        world.append(100);
+        world.settle();
+        world.copy();
+        world.append(5);
+        world.settle();
+        world.truncate();
+        if is_killed {
+            world.crash(0);
+        }
+        world.append(3);
+        world.settle();
+        world.copytruncate();
+        world.append(3);
+        world.settle();
+        assert_eq!(world.read, (0..111).collect::<Vec<_>>(), "killed: {is_killed}");
+    }
+}
+
+#[test]
+fn a_copy_that_is_found_with_its_original_is_one() {
+    let mut world = World::new(true);
+    world.append(100);
+    world.copy();
+    world.append(5);
+    world.settle();
+    assert_eq!(world.read, (0..105).collect::<Vec<_>>());
+}
+
+#[test]
 fn what_begins_as_another_file_and_goes_on_otherwise_is_no_copy() {
     let head = [b'x'; 2_000];
     let files = [(found("app.log", 1, 3_000), &head[..]), (found("app-1.log", 2, 2_500), &head[..])];
     for (is_other, expected) in [(true, 2), (false, 1)] {
         let mut tracker = Tracker::new(From::Beginning, false, &Replayed::default());
         for files in [&files[..1], &files] {
-            tracker.begin_scan();
-            let news =
-                files.iter().filter(|(found, _)| tracker.saw(found, 0)).map(|(found, head)| (found.clone(), head.to_vec())).collect();
+            let news = look(&mut tracker, files, 0);
             tracker.add(news, 0, |_, _, _| is_other);
             tracker.end_scan(0, |_| None, &HashSet::new());
             read_all(&mut tracker, 3_000, &head);
@@ -325,7 +173,7 @@ fn what_could_not_be_looked_for_is_not_gone() {
     let mut tracker = Tracker::new(From::Beginning, false, &Replayed::default());
     scan(&mut tracker, &[(found("/a/1.log", 1, 4), b"abc\n"), (found("/b/1.log", 2, 4), b"def\n")], 0);
     read_all(&mut tracker, 4, b"abc\n");
-    tracker.begin_scan();
+    look(&mut tracker, &[], 0);
     tracker.end_scan(0, |_| None, &HashSet::from(["/a".into()]));
     assert_eq!((tracker.numbers().files, tracker.former.len()), (1, 1));
     assert_eq!(tracker.files.values().find(|file| file.phase != Phase::Gone).unwrap().path.to_str(), Some("/a/1.log"));
@@ -345,7 +193,7 @@ fn archives_leave_room_and_begin_behind_their_end_if_asked() {
     // A damaged one is tried again when it was written to.
     let Job { id, head, .. } = jobs[0];
     let outcome = ReadOutcome::Failed(std::io::ErrorKind::InvalidInput.into());
-    tracker.done(&ReadReport { id, offset: 0, is_mid_line: false, head, outcome }, 0);
+    tracker.done(&ReadReport { id, offset: 0, is_mid_line: false, end: 0, head, outcome }, 0);
     tracker.end_scan(1 << 40, |_| None, &HashSet::from(["".into()]));
     assert!(tracker.next_job().is_some_and(|job| job.id != id) && tracker.next_job().is_none());
     let mut tracker = Tracker::new(From::End, false, &Replayed::default());
@@ -357,9 +205,14 @@ fn found(name: &str, ino: u64, size: u64) -> Found {
     Found { path: Path::new(name).into(), key: FileKey { dev: 1, ino }, size, modified_ns: 0, encoding: Encoding::Plain, is_matched: true }
 }
 
+fn look(tracker: &mut Tracker, files: &[(Found, &[u8])], now_ms: u64) -> Vec<(Found, Vec<u8>)> {
+    let new = tracker.look(now_ms, |see| files.iter().for_each(|(found, _)| see(found)));
+    let heads: HashMap<FileKey, &[u8]> = files.iter().map(|(found, head)| (found.key, *head)).collect();
+    new.into_iter().map(|found| (found.clone(), heads[&found.key].to_vec())).collect()
+}
+
 fn scan(tracker: &mut Tracker, files: &[(Found, &[u8])], now_ms: u64) {
-    tracker.begin_scan();
-    let news = files.iter().filter(|(found, _)| tracker.saw(found, now_ms)).map(|(found, head)| (found.clone(), head.to_vec())).collect();
+    let news = look(tracker, files, now_ms);
     tracker.add(news, now_ms, |_, _, _| false);
     tracker.end_scan(now_ms, |_| None, &HashSet::new());
 }
@@ -369,7 +222,8 @@ fn read_all(tracker: &mut Tracker, size: u64, head: &[u8]) -> Vec<(String, u64, 
     let mut begun = Vec::new();
     while let Some(job) = tracker.next_job() {
         begun.push((job.path.display().to_string(), job.offset.bytes, job.ending));
-        let report = ReadReport { id: job.id, offset: size, is_mid_line: false, head: Head::of(head), outcome: ReadOutcome::AtEnd };
+        let report =
+            ReadReport { id: job.id, offset: size, is_mid_line: false, end: size, head: Head::of(head), outcome: ReadOutcome::AtEnd };
         tracker.done(&report, 0);
     }
     begun
@@ -438,7 +292,7 @@ fn what_is_forgotten_is_told_to_the_journal_and_memory_is_bounded() {
         let files: Vec<(Found, &[u8])> = numbers.zip(&heads).map(|(n, head)| (found(&format!("{n}.log"), n, 7), head.as_bytes())).collect();
         scan(&mut tracker, &files, 0);
         while let Some(job) = tracker.next_job() {
-            let report = ReadReport { id: job.id, offset: 7, is_mid_line: false, head: job.head, outcome: ReadOutcome::AtEnd };
+            let report = ReadReport { id: job.id, offset: 7, is_mid_line: false, end: 7, head: job.head, outcome: ReadOutcome::AtEnd };
             tracker.done(&report, 0);
         }
         scan(&mut tracker, &[], 0);

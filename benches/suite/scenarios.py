@@ -77,6 +77,7 @@ FILTERED = System("logboom", "gzip", ("--filter", "level=DEBUG|INFO|WARN|ERROR")
 TAGGED = System("logboom", "gzip", TEN_TAGS, "logboom, gzip, ten tags")
 
 
+CSV = System("logboom", "gzip", ("--format", "csv"), "logboom, gzip, --format csv")
 ONE_SHARD = System("logboom", "gzip", ("--shards", "1"), "logboom, gzip, one shard")
 TWO_SHARDS = System("logboom", "gzip", ("--shards", "2"), "logboom, gzip, two shards")
 IN_USE = System("logboom", "gzip", (), "logboom, gzip, dashboard, tail and searches", in_use=True)
@@ -115,6 +116,7 @@ SCENARIOS = (
     Scenario("shards", "One shard against two at 40 % of the maximum rate, 64 connections: what is shared would show as CPU", Load(64, share=0.4), (ONE_SHARD, TWO_SHARDS)),
     Scenario("text", "Text lines, 2 connections", Load(2, format="text"), (LOGBOOM["gzip"],)),
     Scenario("syslog", "The same lines as RFC 5424 messages, 2 connections", Load(2, format="text", syslog=True), (LOGBOOM["gzip"],)),
+    Scenario("csv", "The same lines as CSV, 2 connections", Load(2, format="csv"), (CSV,)),
     Scenario("rules", "One filter, ten tags, 2 connections", Load(2), (LOGBOOM["gzip"], FILTERED, TAGGED)),
     Scenario("tmpfs", "JSON, 2 connections, the data directory on tmpfs", Load(2), (LOGBOOM["none"], BARE["none"], LOGBOOM["gzip"], BARE["gzip"]), tmpfs=True, rounds=2),
     Scenario("in-use", "Dashboard open, a live tail, and searches one after the other, 2 connections", Load(2), (LOGBOOM["gzip"], IN_USE), seconds_factor=2.0),

@@ -107,7 +107,7 @@ SCENARIOS = (
     Scenario("lines-100", "JSON lines of 100 bytes, 2 connections", Load(2, line_bytes=100), OURS, rounds=2),
     Scenario("lines-1000", "JSON lines of 1,000 bytes, 2 connections", Load(2, line_bytes=1000), OURS, rounds=2),
     Scenario("clients-500", "500 clients, each 100 lines every second", Load(500, paced=True), (LOGBOOM["gzip"],) + PEERS, quick=(LOGBOOM["gzip"],), rounds=2, seconds_factor=1.5),
-    Scenario("relp-2", "RELP, 2 connections, window 1,024", Load(2, relp=True, window=1024), (acknowledging("written"), acknowledging("synced"))),
+    Scenario("relp-2", "RELP, 2 connections, window 1,024", Load(2, relp=True, window=1024), (acknowledging("written"), acknowledging("synced")), rounds=2),
     Scenario("relp-64", "RELP, 64 connections, window 128", Load(64, relp=True), (acknowledging("written"), acknowledging("synced")), quick=(acknowledging("synced"),)),
     latency_at(10),
     latency_at(50),
@@ -117,7 +117,7 @@ SCENARIOS = (
     Scenario("text", "Text lines, 2 connections", Load(2, format="text"), (LOGBOOM["gzip"],)),
     Scenario("syslog", "The same lines as RFC 5424 messages, 2 connections", Load(2, format="text", syslog=True), (LOGBOOM["gzip"],)),
     Scenario("csv", "The same lines as CSV, 2 connections", Load(2, format="csv"), (CSV,)),
-    Scenario("rules", "One filter, ten tags, 2 connections", Load(2), (LOGBOOM["gzip"], FILTERED, TAGGED)),
+    Scenario("rules", "One filter, ten tags, 2 connections", Load(2), (LOGBOOM["gzip"], FILTERED, TAGGED), rounds=2),
     Scenario("tmpfs", "JSON, 2 connections, the data directory on tmpfs", Load(2), (LOGBOOM["none"], BARE["none"], LOGBOOM["gzip"], BARE["gzip"]), tmpfs=True, rounds=2),
     Scenario("in-use", "Dashboard open, a live tail, and searches one after the other, 2 connections", Load(2), (LOGBOOM["gzip"], IN_USE), seconds_factor=2.0),
 )

@@ -107,6 +107,10 @@ pub struct Tracker {
     archives: usize,
     next_id: FileId,
     scans: u64,
+    /// How often everything was looked at: once or more for each scan.
+    looks: u64,
+    /// Files that this scan has found to be no copies of what is gone, since they grow.
+    no_copies: HashSet<FileKey>,
     entries: Vec<Entry>,
     numbers: TrackerNumbers,
 }
@@ -143,6 +147,8 @@ impl Tracker {
             tasks: 0,
             archives: 0,
             scans: 0,
+            looks: 0,
+            no_copies: HashSet::new(),
             entries: Vec::new(),
             numbers: TrackerNumbers::default(),
         }

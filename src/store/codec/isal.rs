@@ -81,7 +81,7 @@ impl Inflate {
         // after the call.
         let code = unsafe { ffi::isal_inflate_stateless(state) };
         match code {
-            0 if state.total_out as usize == raw_len => {}
+            0 if state.total_out as usize == raw_len && state.avail_in == 0 => {}
             0..=2 => return Err(failed("a block has another length than its table says")),
             code => return Err(failed(&format!("damaged: ISA-L error {code}"))),
         }

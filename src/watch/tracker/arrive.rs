@@ -35,7 +35,8 @@ impl Tracker {
             if self.by_key.contains_key(&found.key) {
                 continue;
             }
-            match former.by_content(self, &found, &head) {
+            let known = if self.no_copies.contains(&found.key) { None } else { former.by_content(self, &found, &head) };
+            match known {
                 Some(id) => self.meet_again(id, &found, &head, now_ms),
                 None => rest.push((found, head)),
             }
@@ -92,14 +93,24 @@ impl Tracker {
         }
     }
 
+    /// Whether a file was refused, and still is.
+    pub(super) fn is_refused(&self, found: &Found) -> bool {
+        self.is_full() && self.refused.contains(&found.key)
+    }
+
+    fn is_full(&self) -> bool {
+        WATCH_FILES_MAX <= self.files.len() - self.former.len()
+    }
+
     fn begin(&mut self, found: &Found, head: &[u8], now_ms: u64) {
-        if self.files.len() - self.former.len() >= WATCH_FILES_MAX {
+        if self.is_full() {
             if self.refused.len() < WATCH_NAMES_MAX && self.refused.insert(found.key) {
                 self.numbers.refused += 1;
             }
             return;
         }
         self.refused.remove(&found.key);
+        self.undecided.remove(&found.key); // by another name
         let offset = match found.encoding {
             _ if self.from == From::Beginning || 1 < self.scans => Offset::default(),
             // What of its last line is there already is none of ours.

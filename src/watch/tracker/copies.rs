@@ -9,7 +9,7 @@ use std::path::Path;
 use super::file::Tracked;
 use super::{Found, Phase, Tracker};
 use crate::limits::WATCH_LAST_LINE_IDLE;
-use crate::watch::content::{FileId, FileKey};
+use crate::watch::content::{FileId, FileKey, Head};
 use crate::watch::rotated::{Place, is_rotated_name, rotation_base};
 
 /// A copy of a content that is still where it was.
@@ -66,13 +66,18 @@ impl Tracker {
         !is_stranger
     }
 
-    /// A copy that has grown beyond what it is a copy of is none, or, if that is gone, what it goes on in; one that has grown is looked at again.
+    /// A copy that has grown beyond what it is a copy of is none, nor is one of what is gone that grows; one that has grown is looked at again.
     pub(super) fn saw_twin(&mut self, found: &Found) -> bool {
         let Some(twin) = self.twins.get_mut(&found.key) else { return false };
         let is_as_it_was = twin.found.size == found.size;
         (twin.seen, twin.found) = (self.scans, found.clone());
-        let is_copy = is_as_it_was && self.files.get(&twin.of).is_some_and(|original| original.covers(found));
+        let original = self.files.get(&twin.of);
+        let is_copy = is_as_it_was && original.is_some_and(|original| original.covers(found));
         if !is_copy {
+            // Nobody copies any more what is gone.
+            if !is_as_it_was && original.is_some_and(|original| original.phase == Phase::Gone) {
+                self.no_copies.insert(found.key);
+            }
             self.twins.remove(&found.key);
         }
         is_copy
@@ -109,11 +114,15 @@ impl Tracker {
         self.files.values().filter(may_be).any(|file| is_untold(file) || !is_old && (is_short(file) || is_long(file)))
     }
 
-    /// What begins as a new file does and is as long, where it still is; or is gone, and was read to behind the end of that. Of two that turned up together, only if
-    /// there is much that they begin with.
+    /// What begins as a new file does and is as long, where it still is; or has just gone, and was read to behind the end of that. Of two that turned up together, only
+    /// if there is much that they begin with.
     pub(super) fn originals(&self, found: &Found, head: &[u8]) -> Vec<FileId> {
         let may_be = |file: &Tracked| file.may_be_copied(self.scans) || file.record.head.is_full();
-        let is_it = |file: &Tracked| may_be(file) && file.is_alike(found, head) && file.covers(found);
+        let is_there = |file: &Tracked| file.phase != Phase::Gone || self.scans <= file.gone + 1 && !self.no_copies.contains(&found.key);
+        // All that is cheap first: there may be as many files as new ones.
+        let full = Head::of(head);
+        let begins_so = |file: &Tracked| file.record.head.len != full.len || file.record.head == full;
+        let is_it = |file: &Tracked| may_be(file) && is_there(file) && file.covers(found) && begins_so(file) && file.is_alike(found, head);
         self.files.iter().filter(|(_, file)| is_it(file)).map(|(id, _)| *id).collect()
     }
 

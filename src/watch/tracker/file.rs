@@ -29,6 +29,10 @@ pub(super) struct Tracked {
     pub(super) since: u64,
     /// Found in this scan, or since.
     pub(super) seen: u64,
+    /// The last look that has found it.
+    pub(super) look: u64,
+    /// The scan in which it went, if it is gone; 0 if nobody has seen it yet.
+    pub(super) gone: u64,
     pub(super) turn: Turn,
     /// Read to its end, as far as anybody knows.
     pub(super) is_at_end: bool,
@@ -56,6 +60,8 @@ impl Tracked {
             is_due: false,
             since: 0,
             seen: 0,
+            look: 0,
+            gone: 0,
             turn: Turn::default(),
             is_at_end: false,
             is_rotated: false,
@@ -92,7 +98,7 @@ impl Tracked {
 
     /// Whether `found` begins as this one does, and has a name that rotation makes.
     pub(super) fn is_alike(&self, found: &Found, head: &[u8]) -> bool {
-        0 < self.record.head.len && self.record.head.is_of(head) && is_rotated_name(&found.path, &self.path)
+        0 < self.record.head.len && is_rotated_name(&found.path, &self.path) && self.record.head.is_of(head)
     }
 
     /// Whether there is nothing in a copy but what is here, or was read: it was made before the rest was written, or is being made.

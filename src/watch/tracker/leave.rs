@@ -31,7 +31,7 @@ impl Tracker {
     /// A content is nowhere to be found; a copy of it takes its place.
     pub(super) fn go(&mut self, id: FileId) {
         let file = self.files.get_mut(&id).expect("known");
-        file.phase = Phase::Gone;
+        (file.phase, file.gone) = (Phase::Gone, self.scans);
         if self.by_key.get(&file.record.key) == Some(&id) {
             self.by_key.remove(&file.record.key);
         }

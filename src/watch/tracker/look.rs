@@ -15,11 +15,17 @@ impl Tracker {
     /// same twice.
     pub fn look(&mut self, now_ms: u64, mut scan: impl FnMut(&mut dyn FnMut(&Found))) -> Vec<Found> {
         self.scans += 1;
+        self.no_copies.clear();
         self.note_names();
         let (mut known, mut missing, mut looks) = (HashSet::new(), 0, 0);
         loop {
             let mut new = Vec::new();
-            scan(&mut |found| new.extend(self.saw(found, now_ms).then(|| found.clone())));
+            self.looks += 1;
+            scan(&mut |found| {
+                // What the look before knew, and gave up since it was renamed, is no stranger.
+                let is_new = self.saw(found, now_ms) || known.contains(&found.key) && self.strangers.remove(&found.key).is_some();
+                new.extend(is_new.then(|| found.clone()));
+            });
             looks += 1;
             let were_missing = std::mem::replace(&mut missing, self.missing().count());
             let is_as_before = were_missing == missing && new.iter().all(|found| known.contains(&found.key));
@@ -38,12 +44,12 @@ impl Tracker {
     /// A file was seen. Returns whether nothing is known of it: a [look](Self::look) is due.
     pub fn saw(&mut self, found: &Found, now_ms: u64) -> bool {
         let Some(id) = self.by_key.get(&found.key).copied() else {
-            return !self.saw_twin(found) && self.is_of_interest(found) && self.is_decided(found, now_ms);
+            return !self.is_refused(found) && !self.saw_twin(found) && self.is_of_interest(found) && self.is_decided(found, now_ms);
         };
-        let scans = self.scans;
+        let (scans, looks) = (self.scans, self.looks);
         let file = self.files.get_mut(&id).expect("a key belongs to a file");
-        let is_first = file.seen < scans;
-        file.seen = scans;
+        let is_first = file.look < looks;
+        (file.seen, file.look) = (scans, looks);
         if file.path != found.path && file.record.head.len == 0 && file.size != found.size && file.phase != Phase::Reading {
             // Another name, and nothing is known by which it could be the same: the inode may be another file's by now.
             self.forget(id);

@@ -85,7 +85,8 @@ impl Tracker {
         let mut series: HashMap<&Path, Vec<Member<'_>>> = HashMap::new();
         for (id, file) in self.files.iter().filter(|(_, file)| file.phase != Phase::Gone) {
             // Who had the name before may still be seen by it.
-            let is_last = *file.path == *file.place.series && self.by_path.get(&file.path) == Some(id);
+            let has_name = file.path.to_string_lossy() == file.place.series.to_string_lossy();
+            let is_last = has_name && self.by_path.get(&file.path) == Some(id);
             let (key, place, modified_ns) = (file.record.key, &file.place, file.modified_ns);
             series.entry(&place.series).or_default().push(Member { key, place, is_last, modified_ns });
         }
@@ -112,12 +113,23 @@ impl Tracker {
         }
     }
 
+    /// Up to the first one that holds something: there may be many before it that are empty.
     fn look_before(&mut self, id: FileId) {
         let file = &self.files[&id];
-        let before = if file.turn.filled.is_some() && is_waiting(file) { self.waits_for(file) } else { None };
-        if let Some(before) = before.and_then(|key| self.by_key.get(&key)).copied() {
-            self.enqueue(before);
+        let Some(filled) = file.turn.filled.filter(|_| is_waiting(file)) else { return };
+        let (mut due, mut at) = (Vec::new(), file);
+        while due.len() < self.files.len()
+            && let Some(before) = at.turn.after.and_then(|key| self.by_key.get(&key)).copied()
+        {
+            at = &self.files[&before];
+            if at.turn.taken <= filled && at.failed_ms.is_none() {
+                due.push(before);
+            }
+            if 0 < at.size {
+                break;
+            }
         }
+        due.into_iter().for_each(|before| self.enqueue(before));
     }
 
     /// Whether it is a file's turn.
@@ -126,23 +138,23 @@ impl Tracker {
         file.is_untold() || !is_waiting(file) || self.waits_for(file).is_none()
     }
 
-    /// What must be decided or read before `file` is begun.
+    /// What must be decided or read before `file` is begun: what comes before it, and whatever was begun before that and is not at its end.
     fn waits_for(&self, file: &Tracked) -> Option<FileKey> {
-        let mut at = file;
-        loop {
+        let (mut at, mut is_behind) = (file, false);
+        for _ in 0..self.files.len() {
             let key = at.turn.after?;
             let Some(before) = self.by_key.get(&key).map(|id| &self.files[id]) else {
                 return self.undecided.contains_key(&key).then_some(key);
             };
             let is_read = file.turn.filled.is_some_and(|filled| filled < before.turn.taken);
-            if !is_read && before.failed_ms.is_none() {
+            let is_passed = is_read || before.failed_ms.is_some() || is_behind && (before.is_at_end || is_waiting(before));
+            if !is_passed {
                 return Some(key);
             }
-            if is_read && !is_waiting(before) {
-                return None;
-            }
-            at = before; // which is empty, or can't be read
+            is_behind |= is_read && !is_waiting(before);
+            at = before;
         }
+        None
     }
 }
 

@@ -248,3 +248,196 @@ fn what_may_be_a_copy_is_waited_for_and_not_for_ever() {
     folder.scan();
     assert_eq!(folder.read(), ["a.log.2", "a.log.1", "a.log"], "the first once more");
 }
+
+#[test]
+fn empty_files_before_it_hold_up_none_for_long() {
+    let names: Vec<String> = std::iter::once("a.log".to_owned()).chain((1..=10).map(|n| format!("a.log.{n}"))).collect();
+    let files: Vec<(&str, i128)> = names.iter().enumerate().map(|(at, name)| (name.as_str(), 100 - at as i128)).collect();
+    let mut folder = Folder::new(&files);
+    let heads = std::mem::take(&mut folder.heads);
+    folder.heads = heads.iter().map(|_| String::new()).collect();
+    folder.files.iter_mut().for_each(|file| file.size = 0);
+    let read_empty = |folder: &mut Folder| {
+        while let Some(job) = folder.tracker.next_job() {
+            if job.path.to_str() == Some("a.log") && folder.files[0].size > 0 && job.head.len > 0 {
+                return true;
+            }
+            let size = if job.path.to_str() == Some("a.log") { folder.files[0].size } else { 0 };
+            if job.head.len == 0 && size > 0 {
+                folder.report(&job, 0, 0, ReadOutcome::More);
+            } else {
+                folder.done(&job, size, size);
+            }
+        }
+        false
+    };
+    for _ in 0..3 {
+        folder.now_ms += 1000;
+        folder.scan();
+        read_empty(&mut folder);
+    }
+    folder.heads[0] = heads[0].clone();
+    folder.files[0].size = 100;
+    folder.files[0].modified_ns += 1;
+    let mut scans = 0;
+    loop {
+        folder.now_ms += 1000;
+        folder.scan();
+        scans += 1;
+        if read_empty(&mut folder) {
+            break;
+        }
+        assert!(scans < 100);
+    }
+    assert!(scans <= 2, "{scans} scans");
+}
+
+#[test]
+fn what_is_renamed_to_a_date_while_it_is_looked_at_is_read_first() {
+    let mut folder = Folder::new(&[("a.log", 3), ("a.log-20261128", 2)]);
+    folder.scan();
+    let job = folder.job().expect("turn");
+    assert_eq!(job.path.to_str(), Some("a.log-20261128"));
+    folder.done(&job, 100, 100);
+    let job = folder.job().expect("turn");
+    folder.report(&job, 50, 50, ReadOutcome::More); // a long backlog
+    // A look meets the rotation.
+    let (old, dated) = (folder.files[0].clone(), folder.files[1].clone());
+    let live = Found { modified_ns: 9, ..found("a.log", 3, 100) };
+    let renamed = Found { path: std::path::Path::new("a.log-20261129").into(), ..old.clone() };
+    let other = found("other.log", 4, 100);
+    let mut looks = 0;
+    let new = folder.tracker.look(1000, |see| {
+        looks += 1;
+        let files = if looks == 1 {
+            vec![old.clone(), dated.clone(), other.clone()]
+        } else {
+            vec![live.clone(), dated.clone(), renamed.clone(), other.clone()]
+        };
+        files.iter().for_each(|found| see(found));
+    });
+    let news = new
+        .into_iter()
+        .map(|found: Found| {
+            let head = if found.key.ino == 4 { b"other, of its own\n".to_vec() } else { b"live and other\n".to_vec() };
+            (found, head)
+        })
+        .collect();
+    folder.tracker.add(news, 1000, |_, _, _| false);
+    folder.tracker.end_scan(1000, |_| None, &std::collections::HashSet::new());
+    folder.heads.push("live and other\n".to_owned());
+    folder.heads.push("other, of its own\n".to_owned());
+    let mut order = Vec::new();
+    while let Some(job) = folder.tracker.next_job() {
+        order.push((job.path.to_str().unwrap().to_owned(), job.key.ino, job.offset.bytes));
+        if job.key.ino == 1 && order.iter().filter(|(_, ino, _)| *ino == 1).count() < 5 {
+            folder.report(&job, job.offset.bytes + 5, job.offset.bytes + 5, ReadOutcome::More);
+        } else {
+            folder.done(&job, 100, 100);
+        }
+    }
+    let live_at = order.iter().position(|(_, ino, _)| *ino == 3).unwrap();
+    let old_last = order.iter().rposition(|(_, ino, _)| *ino == 1).unwrap();
+    assert!(old_last < live_at);
+}
+
+#[test]
+fn one_that_is_written_to_late_hides_none_that_is_not_at_its_end() {
+    // a.log.1 (ino 2) has a backlog; a.log.2 (ino 3) is still written to by a worker that reopens late.
+    let mut folder = Folder::new(&[("a.log.1", 5), ("a.log.2", 4)]);
+    folder.scan();
+    let job = folder.job().expect("turn");
+    assert_eq!(job.path.to_str(), Some("a.log.2"));
+    folder.done(&job, 100, 100);
+    let job = folder.job().expect("turn");
+    assert_eq!(job.path.to_str(), Some("a.log.1"));
+    folder.report(&job, 10, 10, ReadOutcome::More);
+    // The stale worker writes one line more, and the live file comes.
+    folder.files[1].size = 120;
+    folder.files[1].modified_ns = 6;
+    folder.files.push(Found { modified_ns: 7, ..found("a.log", 3, 100) });
+    folder.heads.push("live and other, quite another\n".to_owned());
+    folder.scan();
+    let mut order = Vec::new();
+    while let Some(job) = folder.tracker.next_job() {
+        order.push((job.path.to_str().unwrap().to_owned(), job.offset.bytes));
+        let times = order.iter().filter(|(name, _)| name == "a.log.1").count();
+        if job.path.to_str() == Some("a.log.1") && times < 6 {
+            folder.report(&job, job.offset.bytes + 10, job.offset.bytes + 10, ReadOutcome::More);
+        } else {
+            let size = folder.files.iter().find(|file| file.path == job.path).unwrap().size;
+            folder.done(&job, size, size);
+        }
+    }
+    let live = order.iter().position(|(name, _)| name == "a.log").unwrap();
+    let old = order.iter().rposition(|(name, _)| name == "a.log.1").unwrap();
+    assert!(old < live);
+}
+
+#[test]
+fn the_first_file_is_read_if_it_is_renamed_before_anybody_knows_how_it_begins() {
+    let mut tracker = Tracker::new(From::Beginning, false, &Replayed::default());
+    scan(&mut tracker, &[(found("a.log", 1, 0), b"")], 0);
+    let job = tracker.next_job().expect("the empty file");
+    tracker.done(&ReadReport { id: job.id, offset: 0, is_mid_line: false, end: 0, head: Head::of(b""), outcome: ReadOutcome::AtEnd }, 0);
+    let rotated = Found { is_matched: false, ..found("a.log.1", 1, 100) };
+    let live = found("a.log", 2, 50);
+    for now in 1..20u64 {
+        scan(&mut tracker, &[(live.clone(), b"live and so on\n"), (rotated.clone(), b"rotated and so on\n")], now * 1000);
+        while let Some(job) = tracker.next_job() {
+            let head = if job.key.ino == 1 { Head::of(b"rotated and so on\n") } else { Head::of(b"live and so on\n") };
+            if job.key.ino == 1 {
+                return;
+            }
+            tracker
+                .done(&ReadReport { id: job.id, offset: 50, is_mid_line: false, end: 50, head, outcome: ReadOutcome::AtEnd }, now * 1000);
+        }
+    }
+    panic!("a.log.1 is never read");
+}
+
+#[test]
+fn names_need_not_be_utf8() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let path = |bytes: &[u8]| std::sync::Arc::<std::path::Path>::from(std::path::Path::new(std::ffi::OsStr::from_bytes(bytes)));
+    let mut folder = Folder::new(&[("a", 9), ("b", 8)]);
+    folder.files[0].path = path(b"zug\xe4nge.log");
+    folder.files[1].path = path(b"zug\xe4nge.log-20261128");
+    folder.scan();
+    let job = folder.tracker.next_job().expect("turn");
+    assert_eq!(job.path, folder.files[1].path);
+}
+
+#[test]
+fn a_new_file_that_begins_as_one_that_is_gone_is_read() {
+    let header = [b'h'; 2_000];
+    let mut tracker = Tracker::new(From::Beginning, false, &Replayed::default());
+    scan(&mut tracker, &[(found("app.log-20261129", 1, 3_000), &header)], 0);
+    while let Some(job) = tracker.next_job() {
+        tracker.done(
+            &ReadReport { id: job.id, offset: 3_000, is_mid_line: false, end: 3_000, head: Head::of(&header), outcome: ReadOutcome::AtEnd },
+            0,
+        );
+    }
+    scan(&mut tracker, &[], 1_000); // compressed, and passed over
+    let mut read = Vec::new();
+    for n in 0..30u64 {
+        scan(&mut tracker, &[(found("app.log-20261130", 2, 2_000 + n * 10), &header)], 2_000 + n * 1_000);
+        while let Some(job) = tracker.next_job() {
+            read.push((n, job.offset.bytes));
+            let size = 2_000 + n * 10;
+            tracker.done(
+                &ReadReport {
+                    id: job.id,
+                    offset: size,
+                    is_mid_line: false,
+                    end: size,
+                    head: Head::of(&header),
+                    outcome: ReadOutcome::AtEnd,
+                },
+                0,
+            );
+        }
+    }
+    assert!(!read.is_empty(), "it is never read, though it grows");
+}

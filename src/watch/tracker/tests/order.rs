@@ -314,7 +314,7 @@ fn what_is_renamed_to_a_date_while_it_is_looked_at_is_read_first() {
         } else {
             vec![live.clone(), dated.clone(), renamed.clone(), other.clone()]
         };
-        files.iter().for_each(|found| see(found));
+        files.iter().for_each(&mut *see);
     });
     let news = new
         .into_iter()

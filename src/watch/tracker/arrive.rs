@@ -68,13 +68,13 @@ impl Tracker {
         self.former.retain(|former| *former != id);
         self.take_name(&found.path, id);
         self.by_key.insert(found.key, id);
-        let scans = self.scans;
+        let (scans, looks) = (self.scans, self.looks);
         let file = self.files.get_mut(&id).expect("known");
         let is_elsewhere = file.record.key != found.key || file.path != found.path;
         file.rename(found);
         file.record.key = found.key;
         (file.encoding, file.size, file.changed_ms, file.seen, file.phase) = (found.encoding, found.size, now_ms, scans, Phase::Idle);
-        file.modified_ns = found.modified_ns;
+        (file.modified_ns, file.look) = (found.modified_ns, looks);
         file.is_rotated = !found.is_matched;
         if is_elsewhere {
             self.entries.push(Entry::File(file.record.clone()));
@@ -133,7 +133,7 @@ impl Tracker {
         let mut file = Tracked::remembered(&record, [offset; Stream::SLOTS]);
         file.rename(found);
         (file.encoding, file.size, file.changed_ms, file.seen, file.phase) = (found.encoding, found.size, now_ms, self.scans, Phase::Idle);
-        (file.modified_ns, file.since) = (found.modified_ns, self.scans);
+        (file.modified_ns, file.since, file.look) = (found.modified_ns, self.scans, self.looks);
         self.files.insert(id, file);
         self.names.extend(copies::names(&found.path));
         self.by_key.insert(key, id);

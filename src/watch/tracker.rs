@@ -109,7 +109,7 @@ pub struct Tracker {
     scans: u64,
     /// How often everything was looked at: once or more for each scan.
     looks: u64,
-    /// Files that this scan has found to be no copies of what is gone, since they grow.
+    /// Files that were found to be no copies of what is gone, since they grow: by this scan, or since the last one.
     no_copies: HashSet<FileKey>,
     entries: Vec<Entry>,
     numbers: TrackerNumbers,

@@ -12,7 +12,7 @@ use crate::limits::WATCH_LAST_LINE_IDLE;
 use crate::watch::content::{FileId, FileKey, Head};
 use crate::watch::rotated::{Place, is_rotated_name, rotation_base};
 
-/// A copy of a content that is still where it was.
+/// A copy of a content that is still where it was, or has just gone.
 #[derive(Debug)]
 pub(super) struct Twin {
     pub(super) found: Found,

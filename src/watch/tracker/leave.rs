@@ -86,6 +86,7 @@ impl Tracker {
                 }
             }
         }
+        self.no_copies.clear();
         let is_kept = |seen: u64, kept: usize| seen == self.scans || !hidden.is_empty() && kept < WATCH_NAMES_MAX;
         // A copy of which nobody knows all any more is looked at anew.
         let files = &self.files;

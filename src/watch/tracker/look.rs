@@ -15,7 +15,6 @@ impl Tracker {
     /// same twice.
     pub fn look(&mut self, now_ms: u64, mut scan: impl FnMut(&mut dyn FnMut(&Found))) -> Vec<Found> {
         self.scans += 1;
-        self.no_copies.clear();
         self.note_names();
         let (mut known, mut missing, mut looks) = (HashSet::new(), 0, 0);
         loop {

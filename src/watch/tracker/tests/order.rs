@@ -441,3 +441,31 @@ fn a_new_file_that_begins_as_one_that_is_gone_is_read() {
     }
     assert!(!read.is_empty(), "it is never read, though it grows");
 }
+
+#[test]
+fn a_new_file_that_begins_as_one_that_is_gone_and_outgrows_it_at_once_is_read_from_its_beginning() {
+    let header = [b'h'; 2_000];
+    for is_told in [false, true] {
+        let mut tracker = Tracker::new(From::Beginning, false, &Replayed::default());
+        scan(&mut tracker, &[(found("app.log-20261129", 1, 3_000), &header)], 0);
+        while let Some(job) = tracker.next_job() {
+            tracker.done(
+                &ReadReport {
+                    id: job.id,
+                    offset: 3_000,
+                    is_mid_line: false,
+                    end: 3_000,
+                    head: Head::of(&header),
+                    outcome: ReadOutcome::AtEnd,
+                },
+                0,
+            );
+        }
+        scan(&mut tracker, &[(found("app.log-20261130", 2, 2_000), &header)], 1_000);
+        assert!(tracker.next_job().is_none(), "it may be a copy");
+        let grown = found("app.log-20261130", 2, 5_000);
+        assert!(!is_told || tracker.saw(&grown, 2_000));
+        scan(&mut tracker, &[(grown, &header)], 2_000);
+        assert_eq!(tracker.next_job().map(|job| (job.key.ino, job.offset.bytes)), Some((2, 0)), "told: {is_told}");
+    }
+}

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod gone;
 mod order;
 mod world;
 
